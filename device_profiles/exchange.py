@@ -1,0 +1,84 @@
+"""One question to a device and its answer, as a pure thing: bytes out, bytes in, no port and no waiting.
+
+A bus writes ``request()``, feeds whatever arrives, asks ``take()`` after each piece, and calls ``conclude()`` when the
+line has been silent for too long. What is not the answer is kept as a ``Stray``, never dropped unseen.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from device_profiles.quality import Reason
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A checked reply to this very request.
+
+    ``data`` holds the payload (register or bit bytes as on the wire; empty for a write's echo); ``exception`` is the
+    device's own refusal code, 0 for none; ``frame`` the reply's bytes on the wire, for transcripts.
+    """
+
+    data: bytes
+    exception: int = 0
+    frame: bytes = b""
+
+
+class Stray(msgspec.Struct, frozen=True):
+    """Bytes that arrived and were not the answer: ``reason`` LATE, WRONG_UNIT, ECHO or NOISE.
+
+    ``unit`` and ``shape`` are known when they formed a whole, checked frame (see ``Exchange.shape``).
+    """
+
+    reason: Reason
+    data: bytes
+    unit: int | None = None
+    shape: tuple[int, int] | None = None
+
+
+class Exchange(Protocol):
+    """One question and its answer; every bus protocol implements it."""
+
+    @property
+    def unit(self) -> int:
+        """The unit asked."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(function, reply length in bytes): two requests to one unit with equal shapes have answers that cannot be
+        told apart, so a late one might be mistaken for the other's."""
+        ...
+
+    @property
+    def strays(self) -> list[Stray]:
+        """What arrived beside the answer, so far."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """True while bytes are held that may still become the answer."""
+        ...
+
+    @property
+    def rest(self) -> bytes:
+        """Bytes held and not judged; a stream link feeds them to the next exchange, a bus judges them as strays."""
+        ...
+
+    def request(self) -> bytes:
+        """The question as it goes on the wire."""
+        ...
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the wire; never raises, keeps a bounded buffer."""
+        ...
+
+    def take(self, silent: bool = False) -> Answer | None:
+        """The answer once it is whole and its check is right, else None.
+
+        ``silent``: the line has been quiet for longer than a frame may pause, so nothing more will come.
+        """
+        ...
+
+    def conclude(self) -> Reason:
+        """Why there is no answer, judged by what did arrive: TIMEOUT, TRUNCATED, BAD_CHECKSUM, WRONG_UNIT, NOISE."""
+        ...

@@ -1,0 +1,195 @@
+"""The front door: one command, one sub-command a room, rooms imported only when they are asked for."""
+
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+ROOMS = {
+    "profiles": ("device_profiles.cli", "The library of device profiles: lint, show, decode."),
+    "agent": ("edge_agent.cli", "We call the device: poll units over the pole's wires."),
+    "gateway": ("gateway.cli", "The spool and the uplink: everything leaves through here."),
+    "ingest": ("ingest.cli", "What arrives is accepted once, stored and accounted for."),
+    "dashboards": ("dashboards.cli", "The live page."),
+    "sim": ("firmware_sim.cli", "Devices that are not there: a street with faults."),
+}
+COMMANDS = {
+    "pole": ("pole", "Agent and gateway in one process: the usual way to run a pole."),
+    "demo": ("firmware_sim.demo", "A simulated street end to end, with the live page."),
+    "ledger": ("ingest.cli", "Where every reading is; the same as `kuimen ingest ledger`."),
+}
+
+EXTRAS = {
+    "edge_agent": "pole",
+    "gateway": "pole",
+    "ingest": "centre",
+    "dashboards": "dashboards",
+    "firmware_sim": "sim",
+}
+
+
+class FrontDoor(click.Group):
+    """Imports a room only when its sub-command is called, so that a pole never loads the centre's libraries."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every room and command, whether its extra is installed or not."""
+        return [*ROOMS, *COMMANDS]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """The room's own command group; a clear message where its extra is missing."""
+        if name == "pole":
+            return pole
+        if name not in ROOMS and name not in COMMANDS:
+            return None
+        module, _ = ROOMS.get(name) or COMMANDS[name]
+        try:
+            loaded = importlib.import_module(module)
+        except ModuleNotFoundError as missing:
+            room = module.partition(".")[0]
+            if missing.name and missing.name.partition(".")[0] in ("kuimen", *EXTRAS):
+                raise
+            raise click.ClickException(
+                f"`kuimen {name}` needs {missing.name}, which is not installed: pip install 'kuimen[{EXTRAS[room]}]'"
+            ) from None
+        found = loaded.cli if name in ROOMS else getattr(loaded, name)
+        return found if isinstance(found, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in --help, without importing a room."""
+        with formatter.section("Rooms"):
+            formatter.write_dl([(name, text) for name, (_, text) in ROOMS.items()])
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _load(name: str) -> click.Group:
+    """A room's command group."""
+    group = FrontDoor("kuimen").get_command(click.Context(FrontDoor("kuimen")), name)
+    if not isinstance(group, click.Group):
+        raise click.ClickException(f"there is no `kuimen {name}`")
+    return group
+
+
+class PoleDoor(click.Group):
+    """`kuimen pole`: its own `run` and `check`, and the verbs that belong to one of its two halves."""
+
+    BORROWED = {"read": "agent", "scan": "agent", "tap": "gateway", "spool": "gateway", "ledger": "gateway"}  # noqa: RUF012 - a constant table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Own verbs first."""
+        return [*super().list_commands(ctx), *self.BORROWED]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """An own verb, or the half's."""
+        if name in self.BORROWED:
+            return _load(self.BORROWED[name]).get_command(ctx, name)
+        return super().get_command(ctx, name)
+
+
+@click.group(cls=PoleDoor)
+def pole() -> None:
+    """Agent and gateway in one process: the usual way to run a pole."""
+
+
+@pole.command()
+@click.argument("site", type=click.Path(path_type=Path))
+def run(site: Path) -> None:
+    """Run the pole that SITE describes until SIGTERM or Ctrl-C; then drain and leave."""
+    from device_profiles.problems import ConfigError, Problem
+    from edge_agent import service as agent
+    from edge_agent.clock import SystemClock
+    from edge_agent.precise_loop import new_loop
+    from gateway import service as gateway
+
+    problems: set[Problem] = set()
+    try:
+        agent_config = agent.load_config(site)
+    except ConfigError as wrong:
+        problems.update(wrong.problems)
+    try:
+        gateway_config = gateway.load_config(site)
+    except ConfigError as wrong:
+        problems.update(wrong.problems)
+    if problems:
+        raise SystemExit(_tell(ConfigError(problems)))
+
+    async def both() -> None:
+        """The agent starts second and stops first, so that what it holds finds the gateway's disk."""
+        clock, gateway_stop, gateway_ready = SystemClock(), asyncio.Event(), asyncio.Event()
+        agent_stop = _stop_on_signals()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gateway.run(gateway_config, clock, gateway_stop, gateway_ready))
+            await gateway_ready.wait()
+            try:
+                await agent.run(agent_config, clock, agent_stop)
+            finally:
+                gateway_stop.set()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(both())
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked)
+    return stop
+
+
+def _tell(wrong: Exception) -> int:
+    """Print a ConfigError the way every room does; its exit code."""
+    print(wrong, file=sys.stderr)
+    return 1
+
+
+@pole.command()
+@click.argument("site", type=click.Path())
+@click.option("--connect", is_flag=True, help="Also open the links, ask every unit once and reach the broker.")
+@click.pass_context
+def check(ctx: click.Context, site: str, connect: bool) -> None:
+    """Check SITE for agent and gateway; with --connect on the real wires."""
+    arguments = [site, *(["--connect"] if connect else [])]
+    codes = [_exit_code(_load(half), ["check", *arguments]) for half in ("agent", "gateway")]
+    ctx.exit(max(codes))
+
+
+def _exit_code(command: click.Command, arguments: list[str]) -> int:
+    """Run a half's verb in this process; its exit code."""
+    try:
+        command.main(arguments, standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+@click.group(cls=FrontDoor, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="Log more (on stderr).")
+@click.version_option(package_name="kuimen")
+def cli(verbose: bool) -> None:
+    """Kuimen carries readings from a lamp pole's sensors to dashboards and apps, and proves that none was lost."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for chatty in ("asyncio", "httpx", "httpcore", "pymodbus.logging"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+main: Callable[[], None] = cli
+
+if __name__ == "__main__":
+    main()
