@@ -101,19 +101,21 @@ def pole() -> None:
 @click.argument("site", type=click.Path(path_type=Path))
 def run(site: Path) -> None:
     """Run the pole that SITE describes until SIGTERM or Ctrl-C; then drain and leave."""
+    import edge_agent.config
+    import edge_agent.service
+    import gateway.config
+    import gateway.service
     from device_profiles.problems import ConfigError, Problem
-    from edge_agent import service as agent
     from edge_agent.clock import SystemClock
     from edge_agent.precise_loop import new_loop
-    from gateway import service as gateway
 
     problems: set[Problem] = set()
     try:
-        agent_config = agent.load_config(site)
+        agent_config = edge_agent.config.load_config(site)
     except ConfigError as wrong:
         problems.update(wrong.problems)
     try:
-        gateway_config = gateway.load_config(site)
+        gateway_config = gateway.config.load_config(site)
     except ConfigError as wrong:
         problems.update(wrong.problems)
     if problems:
@@ -124,10 +126,10 @@ def run(site: Path) -> None:
         clock, gateway_stop, gateway_ready = SystemClock(), asyncio.Event(), asyncio.Event()
         agent_stop = _stop_on_signals()
         async with asyncio.TaskGroup() as group:
-            group.create_task(gateway.run(gateway_config, clock, gateway_stop, gateway_ready))
+            group.create_task(gateway.service.run(gateway_config, clock, gateway_stop, gateway_ready))
             await gateway_ready.wait()
             try:
-                await agent.run(agent_config, clock, agent_stop)
+                await edge_agent.service.run(agent_config, clock, agent_stop)
             finally:
                 gateway_stop.set()
 

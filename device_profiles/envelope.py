@@ -5,6 +5,7 @@ The body hands its columns out as memoryviews: no NumPy here, no copy there. ``b
 test holds it against real bytes. Hostile bytes raise ``EnvelopeError`` and nothing else; sizes are bounded.
 """
 
+import io
 import sys
 import zlib
 from array import array
@@ -158,10 +159,14 @@ def unpack_body(batch: Batch, limit: int = MAX_BODY_BYTES) -> Columns:
 
 def load_cbor(data: bytes) -> Any:
     """Decode one CBOR item and refuse anything behind it; EnvelopeError(MALFORMED) for all that goes wrong."""
+    stream = io.BytesIO(data)
     try:
-        return cbor2.loads(data)
+        item = cbor2.load(stream)
     except Exception as trouble:  # noqa: BLE001 - cbor2 lets ValueError, OverflowError, RecursionError… through on hostile input
         raise EnvelopeError(Reason.MALFORMED, f"not CBOR: {trouble}") from None
+    if stream.tell() != len(data):  # cbor2.loads would pass over it
+        raise EnvelopeError(Reason.MALFORMED, f"{len(data) - stream.tell()} bytes follow the CBOR item")
+    return item
 
 
 def _whole(fields: dict[Any, Any], key: int, high: int, low: int = 0) -> int:

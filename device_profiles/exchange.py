@@ -1,9 +1,10 @@
 """One question to a device and its answer, as a pure thing: bytes out, bytes in, no port and no waiting.
 
 A bus writes ``request()``, feeds whatever arrives, asks ``take()`` after each piece, and calls ``conclude()`` when the
-line has been silent for too long. What is not the answer is kept as a ``Stray``, never dropped unseen.
+line has been silent for too long. What is not the answer is kept as a ``Stray`` (the newest), never dropped unseen.
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
@@ -33,6 +34,20 @@ class Stray(msgspec.Struct, frozen=True):
     data: bytes
     unit: int | None = None
     shape: tuple[int, int] | None = None
+
+
+STRAYS_KEPT = 64
+STRAY_BYTES = 512
+"""A babbling line must not fill the memory: an exchange keeps its newest strays, and of each as much as tells what it
+was (two of the longest frames)."""
+
+
+def keep_strays(kept: list[Stray], found: Iterable[Stray]) -> None:
+    """Add strays to those of an exchange, within its bounds."""
+    for stray in found:
+        long = len(stray.data) > STRAY_BYTES
+        kept.append(Stray(stray.reason, stray.data[:STRAY_BYTES], stray.unit, stray.shape) if long else stray)
+    del kept[:-STRAYS_KEPT]
 
 
 class Exchange(Protocol):

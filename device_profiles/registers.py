@@ -151,7 +151,9 @@ def number_of(point: Point, value: Value) -> int | float:
     if isinstance(value, str):
         raise ValueError(f"{point.name}: a text where a number is due")
     if point.type in ("f32", "f64"):
-        return float((Fraction(value) - point.offset) / point.scale) if math.isfinite(value) else float(value)
+        if not math.isfinite(value) or (point.scale == 1 and point.offset == 0):
+            return float(value)  # as it is: a fraction would lose the sign of minus zero
+        return float((Fraction(value) - point.offset) / point.scale)
     raw = round((Fraction(value) - point.offset) / point.scale)
     return _stored(point, raw)
 

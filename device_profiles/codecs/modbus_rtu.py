@@ -12,7 +12,7 @@ from device_profiles.codecs.modbus_pdu import (
     reply_size,
     request_length,
 )
-from device_profiles.exchange import Answer, Stray
+from device_profiles.exchange import Answer, Stray, keep_strays
 from device_profiles.quality import Reason
 
 MAX_FRAME = 256
@@ -55,29 +55,28 @@ def sort_strays(data: bytes, request: bytes = b"") -> list[Stray]:
     """Judge bytes that nobody waited for: whole checked replies are LATE (with unit and shape), our own request is
     ECHO, the rest NOISE."""
     strays: list[Stray] = []
-    noise = bytearray()
-
-    def noise_ends() -> None:
-        if noise:
-            strays.append(Stray(Reason.NOISE, bytes(noise)))
-            noise.clear()
-
-    while data:
-        size = reply_length(data[1:3])
-        whole = data[: size + 3] if size else b""
-        if request and data.startswith(request):
-            noise_ends()
-            strays.append(Stray(Reason.ECHO, request))
-            data = data[len(request) :]
-        elif size and len(whole) == size + 3 and _checked(whole):
-            noise_ends()
-            strays.append(Stray(Reason.LATE, whole, whole[0], (whole[1], len(whole))))
-            data = data[len(whole) :]
-        else:
-            noise.append(data[0])
-            data = data[1:]
-    noise_ends()
+    noise = at = 0  # where the noise in hand began, and where we are
+    while at < len(data):
+        echo = bool(request) and data.startswith(request, at)
+        size = len(request) if echo else _whole_frame(data, at)
+        if size == 0:
+            at += 1
+            continue
+        if noise < at:
+            strays.append(Stray(Reason.NOISE, data[noise:at]))
+        whole = data[at : at + size]
+        strays.append(Stray(Reason.ECHO, whole) if echo else Stray(Reason.LATE, whole, whole[0], (whole[1], size)))
+        noise = at = at + size
+    if noise < at:
+        strays.append(Stray(Reason.NOISE, data[noise:at]))
     return strays
+
+
+def _whole_frame(data: bytes, at: int) -> int:
+    """Length of the checked reply that starts at ``at``, else 0."""
+    length = reply_length(data[at + 1 : at + 3])
+    end = at + (length or 0) + 3
+    return end - at if length and end <= len(data) and _checked(data[at:end]) else 0
 
 
 class RtuExchange:
@@ -168,7 +167,7 @@ class RtuExchange:
             self._set_aside(size + 3)
 
     def _set_aside(self, count: int) -> None:
-        self.strays += sort_strays(bytes(self._buffer[:count]), self._frame)
+        keep_strays(self.strays, sort_strays(bytes(self._buffer[:count]), self._frame))
         del self._buffer[:count]
 
     def conclude(self) -> Reason:

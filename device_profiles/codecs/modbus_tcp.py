@@ -6,7 +6,7 @@ The transaction number is what tells an answer from a late one: an old number is
 import struct
 
 from device_profiles.codecs.modbus_pdu import Request, encode_request, match_reply, reply_size
-from device_profiles.exchange import Answer, Stray
+from device_profiles.exchange import Answer, Stray, keep_strays
 from device_profiles.quality import Reason
 
 _MBAP = struct.Struct(">HHHB")
@@ -52,7 +52,7 @@ class TcpExchange:
     def feed(self, data: bytes) -> None:
         """Take bytes from the connection; after ``broken`` they are noise."""
         if self.broken:
-            self.strays.append(Stray(Reason.NOISE, bytes(data)))
+            keep_strays(self.strays, [Stray(Reason.NOISE, bytes(data))])
         else:
             self._buffer += data
 
@@ -63,7 +63,7 @@ class TcpExchange:
             transaction, protocol, length, unit = _MBAP.unpack_from(buffer)
             if protocol != 0 or not 2 <= length <= MAX_LENGTH:
                 self.broken = True
-                self.strays.append(Stray(Reason.NOISE, bytes(buffer)))
+                keep_strays(self.strays, [Stray(Reason.NOISE, bytes(buffer))])
                 buffer.clear()
                 return None
             end = _MBAP.size - 1 + length
@@ -82,7 +82,7 @@ class TcpExchange:
             return
         self._wrong_unit = self._wrong_unit or (transaction == self._transaction and unit != self.unit)
         reason = Reason.WRONG_UNIT if transaction == self._transaction else Reason.LATE
-        self.strays.append(Stray(reason, whole, unit, (pdu[0], len(whole))))
+        keep_strays(self.strays, [Stray(reason, whole, unit, (pdu[0], len(whole)))])
 
     def conclude(self) -> Reason:
         """Why there is no answer."""

@@ -1,0 +1,290 @@
+"""``kuimen agent``: run it, check its site file, read one device, look who is on a line, follow it, read
+its ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from device_profiles.ledger import Ledger
+from device_profiles.loader import load_library
+from device_profiles.problems import ConfigError, nearest
+from edge_agent.clock import SystemClock
+from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig, load_config
+from edge_agent.loads import link_loads
+from edge_agent.precise_loop import run as run_precisely
+
+SITE = click.argument("site", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Data as JSON on stdout.")
+
+
+class Refusal(Exception):
+    """The answer is no, in a sentence for the operator; exit 1."""
+
+
+def tells(verb: Callable[..., None]) -> Callable[..., None]:
+    """Print an operator's mistakes, all of them, without a traceback; exit 1."""
+
+    @wraps(verb)
+    def told(*args: Any, **kwargs: Any) -> None:
+        try:
+            verb(*args, **kwargs)
+        except (ConfigError, Refusal) as no:
+            print(no, file=sys.stderr)
+            raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+    return told
+
+
+@click.group()
+def cli() -> None:
+    """We call the device: poll units over the pole's wires."""
+
+
+@cli.command()
+@SITE
+@tells
+def run(site: Path) -> None:
+    """Run the agent of SITE until SIGTERM or Ctrl-C; then hand over what is left and leave."""
+    from edge_agent import service
+
+    config = load_config(site)
+
+    async def main() -> None:
+        await service.run(config, SystemClock(), _stop_on_signals())
+
+    run_precisely(main())
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked)
+    return stop
+
+
+@cli.command()
+@SITE
+@click.option("--connect", is_flag=True, help="Also open the links and ask every unit once.")
+@JSON
+@tells
+def check(site: Path, connect: bool, as_json: bool) -> None:
+    """Check what SITE says about its links and devices; with --connect on the real wires."""
+    config = load_config(site)
+    units = asyncio.run(_collect(_check_units(config))) if connect else []
+    loads = link_loads(config)
+    if as_json:
+        _print_json({"site": config.site, "links": loads, "units": units if connect else None})
+    else:
+        print(f"{config.site}: {len(config.devices)} devices on {len(config.links)} links, gateway at {config.gateway}")
+        for load in loads:
+            print("{link:12} {units:3} units {reads:4} reads {readings_s:8.1f} readings/s".format(**load), end="")
+            print(" {busy:6.1%} busy  {url}".format(**load))
+        for row in units:
+            print("{link:12} unit {unit:3}  {device:20} {said}".format(said=row["trouble"] or "answers", **row))
+    if any(row["trouble"] for row in units):
+        raise SystemExit(1)
+
+
+def _check_units(config: AgentConfig) -> AsyncIterator[dict[str, Any]]:
+    from edge_agent.visits import check_units
+
+    return check_units(config, SystemClock())
+
+
+async def _collect(rows: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row async for row in rows]
+
+
+@cli.command()
+@SITE
+@click.argument("device")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write a transcript of the exchange.")
+@JSON
+@tells
+def read(site: Path, device: str, save: Path | None, as_json: bool) -> None:
+    """Poll DEVICE of SITE once: bytes, value, unit and quality of each point. The agent must not hold the
+    link."""
+    from edge_agent.transcripts import Tape, transcript
+    from edge_agent.visits import LinkTrouble, open_bus, read_device
+
+    config = load_config(site)
+    target = _device(config, device)
+    link = _link(config, target.link)
+    tape = Tape()
+
+    async def visit() -> list[Any]:
+        async with open_bus(link, SystemClock(), tape) as bus:
+            return list(await read_device(bus, target, link))
+
+    try:
+        rows = run_precisely(visit())
+    except LinkTrouble as trouble:
+        raise Refusal(f"{link.name} is down: {trouble}") from None
+    if save is not None:
+        save.write_text(transcript([f"{target.profile.model}, unit {target.unit}, {link.url}"], tape.clear()))
+    if as_json:
+        _print_json({"device": target.name, "profile": target.profile.model, "points": rows})
+    else:
+        for row in rows:
+            shown = "-" if row.value is None else f"{row.value:g}" if isinstance(row.value, float) else row.value
+            print(f"{row.point:24} {row.hex:24} {shown:>14} {row.unit:10} {row.quality:9} {row.reason}".rstrip())
+    if not any(row.quality != "bad" for row in rows):
+        raise SystemExit(1)
+
+
+def _device(config: AgentConfig, name: str) -> DeviceConfig:
+    for device in config.devices:
+        if device.name == name:
+            return device
+    hint = nearest(name, [device.name for device in config.devices])
+    raise Refusal(f"the site has no device {name!r}" + (f" ({hint})" if hint else ""))
+
+
+def _link(config: AgentConfig, name: str) -> LinkConfig:
+    for link in config.links:
+        if link.name == name:
+            return link
+    hint = nearest(name, [link.name for link in config.links])
+    raise Refusal(f"the site has no link {name!r}" + (f" ({hint})" if hint else ""))
+
+
+class Units(click.ParamType[list[int]]):
+    """Unit addresses: `7`, `1-32`, `1-8,30`."""
+
+    name = "units"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        """A sorted list; click's own error when it is none."""
+        found: set[int] = set()
+        for part in str(value).split(","):
+            first, _, last = part.partition("-")
+            if not first.strip().isdigit() or not (last or first).strip().isdigit():
+                self.fail(f"{part!r} is no unit or range of units", param, ctx)
+            found |= set(range(int(first), int(last or first) + 1))
+        if not found or not found <= set(range(1, 248)):
+            self.fail("units are 1 to 247", param, ctx)
+        return sorted(found)
+
+
+@cli.command()
+@SITE
+@click.argument("link")
+@click.option("--units", type=Units(), default="1-247", show_default=True, help="Which addresses to ask.")
+@click.option("--timeout", "timeout_ms", default=200, show_default=True, help="Milliseconds to wait for each.")
+@JSON
+@tells
+def scan(site: Path, link: str, units: list[int], timeout_ms: int, as_json: bool) -> None:
+    """Look which units answer on LINK of SITE, and what they may be: one harmless read each."""
+    from edge_agent import visits
+    from edge_agent.progress import Progress
+
+    config = load_config(site)
+    target = _link(config, link)
+    library = load_library().values()
+    found: list[visits.Found] = []
+
+    async def visit() -> None:
+        async with visits.open_bus(target, SystemClock()) as bus:
+            with Progress(len(units)) as progress:
+                rows = visits.scan(bus, units, library, timeout_ms / 1000, progress)
+                found.extend([row async for row in rows])
+
+    try:
+        run_precisely(visit())
+    except visits.LinkTrouble as trouble:
+        raise Refusal(f"{target.name} is down: {trouble}") from None
+    if as_json:
+        _print_json({"link": target.name, "found": found})
+    else:
+        for row in found:
+            print(f"unit {row.unit:3}  {', '.join(row.models) or 'answers, but fits no profile of the library'}")
+        print(f"{len(found)} of {len(units)} addresses answered", file=sys.stderr)
+    if not found:
+        raise SystemExit(1)
+
+
+@cli.command()
+@SITE
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many events.")
+@JSON
+@tells
+def tap(site: Path, count: int | None, as_json: bool) -> None:
+    """Follow live what the running pole of SITE hands over, until Ctrl-C."""
+    from edge_agent.asking import NobodyListens, answers
+
+    config = load_config(site)
+
+    async def follow() -> None:
+        seen = 0
+        async with aclosing(answers(config.gateway, "tap")) as events:
+            async for payload in events:
+                print(payload.decode() if as_json else _event_line(msgspec.json.decode(payload)), flush=True)
+                seen += 1
+                if seen == count:
+                    return
+
+    try:
+        asyncio.run(follow())
+    except NobodyListens as trouble:
+        raise Refusal(str(trouble)) from None
+
+
+def _event_line(event: dict[str, Any]) -> str:
+    what = event.pop("what", "event")
+    return " ".join([f"{what:8}", *(f"{key}={value}" for key, value in event.items())])
+
+
+@cli.command()
+@SITE
+@JSON
+@tells
+def ledger(site: Path, as_json: bool) -> None:
+    """Account for every reading of the running pole of SITE; exit 1 when the identity does not hold."""
+    from edge_agent.asking import NobodyListens, answers
+
+    config = load_config(site)
+
+    async def ask() -> bytes:
+        async with aclosing(answers(config.gateway, "ledger")) as replies:
+            async for payload in replies:
+                return payload
+        raise NobodyListens("the gateway closed the connection without an answer")
+
+    try:
+        payload = asyncio.run(ask())
+    except NobodyListens as trouble:
+        raise Refusal(str(trouble)) from None
+    said = msgspec.json.decode(payload)
+    found = msgspec.convert(said.get("ledger", said), Ledger)
+    differences = found.differences()
+    if as_json:
+        _print_json({"ledger": found, "differences": differences})
+    else:
+        print("\n".join(found.lines()))
+        print("the ledger balances" if not differences else "\n  ".join(["the ledger does NOT balance:", *differences]))
+    if differences:
+        raise SystemExit(1)
+
+
+def _print_json(data: object) -> None:
+    print(msgspec.json.encode(data).decode())

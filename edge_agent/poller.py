@@ -1,0 +1,215 @@
+"""One task a link: it owns the bus, asks each unit when its time has come, and passes on what it hears.
+
+Polls lie on a fixed grid of monotonic time, so they do not drift; a cycle that could not be kept is skipped
+and counted, never made up for. A unit behind an open breaker is only probed. A link that is down is reopened
+with back-off. It refuses to share its bus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Iterable
+
+from device_profiles.clock import Clock
+from device_profiles.codecs.modbus_pdu import ACKNOWLEDGE, DEVICE_BUSY, GATEWAY_PATH, GATEWAY_SILENT
+from device_profiles.ledger import Ledger
+from device_profiles.quality import Reason
+from device_profiles.spans import BitDecoder, SpanDecoder
+from edge_agent.breaker import Breaker
+from edge_agent.bus import RETRIED, Bus, Outcome
+from edge_agent.outbox import Outbox
+from edge_agent.questions import Question
+from edge_agent.reporting import SpanReport
+
+_log = logging.getLogger("kuimen.agent")
+
+#: Seconds between two attempts to open a link: a replugged adapter is back within one, a missing one costs
+#: nothing at thirty.
+REOPEN_FIRST, REOPEN_LONGEST = 0.5, 30.0
+#: A probe that failed lets the unit's other spans go first next time, so that in the end each is asked.
+_BEHIND = 0.001
+
+_BUSY = frozenset({ACKNOWLEDGE, DEVICE_BUSY})
+_NOBODY_THERE = frozenset({GATEWAY_PATH, GATEWAY_SILENT})
+
+
+class PolledUnit:
+    """One unit on the link, with its breaker and what the log should know."""
+
+    def __init__(self, name: str, address: int) -> None:
+        self.name = name
+        self.address = address
+        self.breaker = Breaker()
+        self.polls = 0
+        self.skipped = 0
+        self.bus_seconds = 0.0
+
+
+class Job:
+    """One span of one unit, asked every `period` seconds."""
+
+    def __init__(
+        self,
+        unit: PolledUnit,
+        question: Question,
+        period: float,
+        decoder: SpanDecoder | BitDecoder,
+        report: SpanReport,
+    ) -> None:
+        self.unit = unit
+        self.question = question
+        self.period = period
+        self.decoder = decoder
+        self.report = report
+        self.due = 0.0
+
+    def next_due(self, now: float) -> float:
+        """Move to the next time on the grid after `now`; cycles that are already over are skipped and
+        counted."""
+        self.due += self.period
+        if self.due <= now:
+            missed = int((now - self.due) / self.period) + 1
+            self.unit.skipped += missed
+            self.due += missed * self.period
+        return self.due
+
+
+class LinkPoller:
+    """Polls the units of one link from `run` until `stop`."""
+
+    def __init__(self, name: str, bus: Bus, jobs: Iterable[Job], clock: Clock, ledger: Ledger, outbox: Outbox) -> None:
+        self.name = name
+        self.bus = bus
+        self.jobs = list(jobs)
+        self._clock = clock
+        self._ledger = ledger
+        self._outbox = outbox
+        self._stopping = False
+        self._nap: asyncio.Future[None] | None = None
+        self._order = 0
+        self._queue: list[tuple[float, int, Job]] = []
+
+    def stop(self) -> None:
+        """No more polls after the exchange in flight."""
+        self._stopping = True
+        self._wake()
+
+    async def run(self) -> None:
+        """Poll until `stop`; then wait for late replies, so that they are counted, and close the link."""
+        try:
+            await self._poll_all()
+            await self.bus.settle()
+        finally:
+            self.bus.close()
+
+    async def _poll_all(self) -> None:
+        now = self._clock.monotonic()
+        for job in self.jobs:
+            job.due = now
+            self._push(now, job)
+        while not self._stopping:
+            if not self.bus.up and not await self._open():
+                return
+            if not self._queue:
+                await self._sleep(REOPEN_LONGEST)
+                continue
+            wait = self._queue[0][0] - self._clock.monotonic()
+            if wait > 0:
+                await self._sleep(wait)
+                continue
+            job = heapq.heappop(self._queue)[2]
+            self._push(await self._poll(job), job)
+
+    async def _open(self) -> bool:
+        """Open the link, with growing pauses; each failed attempt is told as link_down. False when told to
+        stop."""
+        pause = REOPEN_FIRST
+        while not self._stopping:
+            before = self.bus.trouble
+            if await self.bus.open():
+                _log.info("link %s is up", self.name)
+                return True
+            if self.bus.trouble != before:
+                _log.warning("link %s is down: %s", self.name, self.bus.trouble)
+            at, now = self._clock.now(), self._clock.monotonic()
+            for job in self.jobs:
+                job.report.failed(Reason.LINK_DOWN, at, now, self._ledger, self._outbox)
+            await self._sleep(pause)
+            pause = min(pause * 2, REOPEN_LONGEST)
+        return False
+
+    async def _poll(self, job: Job) -> float:
+        """Ask one span; returns when it is to be asked again."""
+        unit, breaker, bus = job.unit, job.unit.breaker, self.bus
+        probing = breaker.is_open
+        if probing:
+            now = self._clock.monotonic()
+            if now < breaker.retry_at:
+                return self._not_before(job, breaker.retry_at)
+            if bus.may_be_half_open:
+                bus.close()  # a dead TCP connection says nothing: probe on a new one
+                return now
+        outcome = await (bus.ask_once(job.question) if probing else bus.exchange(job.question))
+        now = self._clock.monotonic()
+        unit.bus_seconds += outcome.cost
+        if outcome.free_at:
+            return self._not_before(job, outcome.free_at)
+        unit.polls += 1
+        self._note(breaker, outcome, unit, now)
+        self._pass_on(job, outcome, now)
+        if breaker.is_open:
+            return self._not_before(job, breaker.retry_at + _BEHIND)
+        return job.next_due(now)
+
+    def _not_before(self, job: Job, moment: float) -> float:
+        """Asked at `moment`, and on its grid from then on."""
+        if job.due < moment:
+            job.due += int((moment - job.due) / job.period) * job.period
+        return moment
+
+    def _note(self, breaker: Breaker, outcome: Outcome, unit: PolledUnit, now: float) -> None:
+        answer, reason = outcome.answer, outcome.reason
+        if reason is Reason.LINK_DOWN:
+            return  # says nothing about the unit
+        was_open = breaker.is_open
+        lives = answer.exception not in _NOBODY_THERE if answer is not None else reason in RETRIED
+        if lives:
+            breaker.answered()
+        else:
+            breaker.was_silent(now, outcome.cost)
+        if breaker.is_open is not was_open:
+            _log.warning("%s on %s %s", unit.name, self.name, "answers again" if was_open else "is silent: only probed")
+
+    def _pass_on(self, job: Job, outcome: Outcome, now: float) -> None:
+        answer = outcome.answer
+        if answer is None:
+            job.report.failed(outcome.reason, outcome.at, now, self._ledger, self._outbox)
+        elif answer.exception:
+            reason = Reason.BUSY if answer.exception in _BUSY else Reason.EXCEPTION
+            job.report.failed(reason, outcome.at, now, self._ledger, self._outbox)
+        else:
+            values, codes = job.decoder.decode(answer.data)
+            job.report.answered(values, codes, outcome.at, now, self._ledger, self._outbox)
+
+    def _push(self, when: float, job: Job) -> None:
+        self._order += 1
+        heapq.heappush(self._queue, (when, self._order, job))
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, or less when told to stop."""
+        if self._stopping:
+            return
+        loop = asyncio.get_running_loop()
+        self._nap = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._nap
+        finally:
+            timer.cancel()
+            self._nap = None
+
+    def _wake(self) -> None:
+        if self._nap is not None and not self._nap.done():
+            self._nap.set_result(None)

@@ -1,0 +1,183 @@
+"""Visits to the wire by hand: one poll of a device, one question to every unit of a site, a search for units
+on a link.
+
+They use the same bus, plan and decoders as the running agent, take the link for themselves while they last,
+and ask nothing that might do harm: only spans of the plan, or single points that no profile of the library
+warns against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from device_profiles.clock import Clock
+from device_profiles.codecs.modbus_pdu import Read
+from device_profiles.ledger import Ledger
+from device_profiles.profiles import READ_FUNCTION, DeviceProfile, Point
+from device_profiles.quality import Reason, split_code
+from device_profiles.readings import Value
+from device_profiles.registers import decode_value
+from device_profiles.spans import BIT_TABLES, compile_span
+from edge_agent.assembly import questions_of
+from edge_agent.bus import Bus, Outcome
+from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
+from edge_agent.links import make_link
+from edge_agent.questions import Question
+from edge_agent.transcripts import Tape
+
+
+class LinkTrouble(Exception):
+    """The link cannot be opened; the text says why."""
+
+
+class ReadPoint(msgspec.Struct, frozen=True):
+    """One value as `kuimen agent read` shows it; `hex`: its registers as they came over the wire."""
+
+    point: str
+    hex: str
+    value: Value
+    unit: str
+    quality: str
+    reason: str
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A unit that answered a scan; `models`: profiles whose first point it answers plausibly."""
+
+    unit: int
+    models: tuple[str, ...]
+
+
+@asynccontextmanager
+async def open_bus(link: LinkConfig, clock: Clock, tape: Tape | None = None) -> AsyncIterator[Bus]:
+    """The link of a site, taken for a visit. LinkTrouble when it cannot be had."""
+    bus = Bus(make_link(link.target), clock, Ledger(), link.retries, tape)
+    if not await bus.open():
+        raise LinkTrouble(bus.trouble)
+    try:
+        yield bus
+    finally:
+        bus.close()
+
+
+def reason_of(outcome: Outcome) -> str:
+    """Why an exchange brought nothing, in a word or two; "" when it brought an answer."""
+    if outcome.answer is None:
+        return outcome.reason.word
+    return f"exception {outcome.answer.exception}" if outcome.answer.exception else ""
+
+
+async def read_device(bus: Bus, device: DeviceConfig, link: LinkConfig) -> list[ReadPoint]:
+    """One poll of everything that the plan reads of a unit."""
+    rows: list[ReadPoint] = []
+    for span, question in questions_of(device, link):
+        decoder = compile_span(device.read_points, span.table, span.start, span.count)
+        outcome = await bus.exchange(question)
+        why = reason_of(outcome)
+        if why or outcome.answer is None:
+            rows += [ReadPoint(p.name, "", None, p.unit, "bad", why) for p in decoder.points]
+            continue
+        data = outcome.answer.data
+        values, codes = decoder.decode(data)
+        rows += [
+            _row(point, _bytes_of(point, span.start, data), value, code)
+            for point, value, code in zip(decoder.points, values, codes, strict=True)
+        ]
+    return rows
+
+
+def _bytes_of(point: Point, start: int, data: bytes) -> bytes:
+    if point.table in BIT_TABLES:
+        place = point.address - start
+        return bytes([data[place >> 3] >> (place & 7) & 1])
+    first = 2 * (point.address - start)
+    return data[first : first + 2 * point.registers]
+
+
+def _row(point: Point, data: bytes, value: Value, code: int) -> ReadPoint:
+    quality, reason = split_code(code)
+    shown = None if value != value else value
+    word = "" if reason is Reason.NONE else reason.word
+    return ReadPoint(point.name, data.hex(" ").upper(), shown, point.unit, quality.word, word)
+
+
+async def check_units(config: AgentConfig, clock: Clock) -> AsyncIterator[dict[str, Any]]:
+    """Open every link and ask every unit for its first span: one row a unit, `trouble` "" when all is
+    well."""
+    for link in config.links:
+        devices = [device for device in config.devices if device.link == link.name]
+        try:
+            async with open_bus(link, clock) as bus:
+                for device in devices:
+                    _, question = questions_of(device, link)[0]
+                    trouble = reason_of(await bus.exchange(question))
+                    yield {"link": link.name, "unit": device.unit, "device": device.name, "trouble": trouble}
+        except LinkTrouble as down:
+            for device in devices:
+                yield {"link": link.name, "unit": device.unit, "device": device.name, "trouble": str(down)}
+
+
+def safe_probes(profiles: Iterable[DeviceProfile]) -> dict[Read, list[tuple[str, Point]]]:
+    """The first point of each model as a read of its own, with the models that have it.
+
+    Whoever is on the line is not known yet, so what any profile of the library warns against is left out
+    altogether.
+    """
+    profiles = list(profiles)
+    forbidden = [
+        (READ_FUNCTION[avoid.table], avoid.first, avoid.last)
+        for profile in profiles
+        for avoid in profile.modbus.avoid
+    ]
+    probes: dict[Read, list[tuple[str, Point]]] = {}
+    for profile in profiles:
+        for point in profile.modbus.points:
+            read = Read(READ_FUNCTION[point.table], point.address, point.registers)
+            last = read.address + read.count - 1
+            if any(f == read.function and first <= last and read.address <= end for f, first, end in forbidden):
+                continue
+            probes.setdefault(read, []).append((profile.model, point))
+            break
+    return probes
+
+
+async def scan(
+    bus: Bus,
+    units: Sequence[int],
+    profiles: Iterable[DeviceProfile],
+    patience: float,
+    progress: Callable[[int], None] = lambda unit: None,
+) -> AsyncIterator[Found]:
+    """Ask each unit address one register; of those that answer anything, find the models that fit."""
+    probes = safe_probes(profiles)
+    knock = min(probes, key=lambda read: (read.function != 3, read.count, read.address))
+    for unit in units:
+        progress(unit)
+        question = Question(unit=unit, read=knock, readings=0, timeout=patience, late=patience)
+        if (await bus.ask_once(question)).answer is not None:
+            yield Found(unit, await _identify(bus, unit, probes, patience))
+
+
+async def _identify(
+    bus: Bus, unit: int, probes: dict[Read, list[tuple[str, Point]]], patience: float
+) -> tuple[str, ...]:
+    models: list[str] = []
+    for read, candidates in probes.items():
+        outcome = await bus.exchange(Question(unit=unit, read=read, readings=0, timeout=patience, late=patience))
+        if outcome.answer is None or outcome.answer.exception:
+            continue
+        models += [model for model, point in candidates if _plausible(point, outcome.answer.data)]
+    return tuple(sorted(models))
+
+
+def _plausible(point: Point, data: bytes) -> bool:
+    if point.table in BIT_TABLES:
+        return True
+    value, _ = decode_value(point, data)
+    if value is None or isinstance(value, str) or point.range is None:
+        return value is not None
+    return point.range[0] <= value <= point.range[1]

@@ -1,0 +1,182 @@
+"""``kuimen gateway``: run it, check its site file, look at what waits, follow what passes, read the ledger."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from device_profiles.problems import ConfigError, Problem
+from gateway.config import GatewayConfig, load_config
+
+SITE = click.argument("site", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Data as JSON on stdout.")
+
+
+def tells_problems(verb: Callable[..., None]) -> Callable[..., None]:
+    """Print an operator's mistakes, all of them, without a traceback; exit 1."""
+
+    @wraps(verb)
+    def told(*args: Any, **kwargs: Any) -> None:
+        try:
+            verb(*args, **kwargs)
+        except ConfigError as mistake:
+            print(mistake, file=sys.stderr)
+            raise SystemExit(1) from None
+
+    return told
+
+
+@click.group()
+def cli() -> None:
+    """The gateway: one durable spool, and the way out to the centre."""
+
+
+@cli.command()
+@SITE
+@tells_problems
+def run(site: Path) -> None:
+    """Run the gateway of SITE until SIGTERM or Ctrl-C; then drain and leave."""
+    from gateway import service
+    from gateway.clock import SystemClock
+
+    config = load_config(site)
+
+    async def main() -> None:
+        await service.run(config, SystemClock(), _stop_on_signals())
+
+    asyncio.run(main())
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked)
+    return stop
+
+
+@cli.command()
+@SITE
+@click.option("--connect", is_flag=True, help="Also reach the broker, with these credentials.")
+@JSON
+@tells_problems
+def check(site: Path, connect: bool, as_json: bool) -> None:
+    """Check what SITE says about its gateway; with --connect also the broker."""
+    config = load_config(site)
+    if connect:
+        _check_broker(config)
+    uplink = config.uplink
+    told = {
+        "gateway": config.name,
+        "socket": str(config.listen) if isinstance(config.listen, Path) else "tcp://{}:{}".format(*config.listen),
+        "spool": str(config.spool.path),
+        "quota_bytes": config.spool.quota,
+        "uplink": f"mqtt://{uplink.host}:{uplink.port}",
+        "root": uplink.root,
+        "qos": uplink.qos,
+        "username": uplink.username,
+        "password": None if uplink.password is None else "***",
+        "broker": "answers" if connect else "not asked",
+    }
+    if as_json:
+        _print_json(told)
+        return
+    for name, value in told.items():
+        print(f"{name:12} {'-' if value is None else value}")
+
+
+def _check_broker(config: GatewayConfig) -> None:
+    import aiomqtt
+
+    from gateway.connection import probe
+
+    try:
+        asyncio.run(probe(config.uplink, config.name))
+    except aiomqtt.MqttError as trouble:
+        place = f"mqtt://{config.uplink.host}:{config.uplink.port}"
+        raise ConfigError([Problem(place, 0, "uplink", f"the broker does not take us: {trouble}")]) from None
+
+
+@cli.command()
+@SITE
+@JSON
+@tells_problems
+def spool(site: Path, as_json: bool) -> None:
+    """Show what waits in SITE's spool, by lane; the gateway may run or not."""
+    from gateway.clock import SystemClock
+    from gateway.inspection import read_depth
+
+    config = load_config(site)
+    depth = read_depth(config.spool.path, config.spool.quota)
+    if as_json:
+        _print_json({"quota": depth.quota, "lanes": depth.lanes, "total": depth.total})
+        return
+    now = SystemClock().now()
+    print(f"{'lane':10}{'batches':>10}{'readings':>12}{'bytes':>14}  oldest")
+    for lane, part in [*depth.lanes.items(), ("total", depth.total)]:
+        age = "-" if part.oldest is None else f"{(now - part.oldest) / 1e6:,.0f} s ago"
+        print(f"{lane:10}{part.batches:>10,}{part.readings:>12,}{part.size:>14,}  {age}")
+    print(f"quota     {config.spool.quota:,} bytes, {depth.total.size / config.spool.quota:.1%} used")
+
+
+@cli.command()
+@SITE
+@JSON
+@click.option("--count", type=click.IntRange(min=1), help="Stop after so many events.")
+@tells_problems
+def tap(site: Path, as_json: bool, count: int | None) -> None:
+    """Follow live what passes through the running gateway of SITE, until Ctrl-C."""
+    from gateway.tools import answers
+
+    config = load_config(site)
+    try:
+        for number, payload in enumerate(answers(config.listen, "tap"), 1):
+            print(payload.decode() if as_json else _event_line(msgspec.json.decode(payload)), flush=True)
+            if number == count:
+                return
+    except KeyboardInterrupt:
+        return
+
+
+def _event_line(event: dict[str, Any]) -> str:
+    what = event.pop("what")
+    name = "#".join(str(part) for part in event.pop("name", ()))
+    return " ".join([f"{what:8}", name, *(f"{key}={value}" for key, value in event.items())])
+
+
+@cli.command()
+@SITE
+@JSON
+@tells_problems
+def ledger(site: Path, as_json: bool) -> None:
+    """Account for every reading handed to SITE's gateway; exit 1 when the identity does not hold."""
+    from gateway.inspection import read_ledger
+
+    found = read_ledger(load_config(site).spool.path)
+    differences = found.differences()
+    if as_json:
+        _print_json({"ledger": found, "differences": differences})
+    else:
+        print("\n".join(found.lines()))
+        print("the ledger balances" if not differences else "the ledger does NOT balance:")
+        for line in differences:
+            print(f"  {line}")
+    if differences:
+        raise SystemExit(1)
+
+
+def _print_json(data: object) -> None:
+    print(msgspec.json.encode(data).decode())

@@ -1,0 +1,35 @@
+"""What a spool file says, read beside a running gateway or without one.
+
+Changes nothing; SpoolError when the file is no spool.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from device_profiles.ledger import Ledger
+from gateway import rows
+from gateway.schema import open_for_reading
+from gateway.views import Depth, summed
+
+
+def read_ledger(path: Path) -> Ledger:
+    """The whole ledger in the file; ``waiting`` is counted from the batches that are there."""
+    connection = open_for_reading(path)
+    try:
+        mine = rows.load_ledger(connection, "ledger")
+        _, waiting, _ = rows.waiting(connection)
+        theirs = tuple(stream.ledger for stream in rows.load_streams(connection).values())
+        past = rows.load_ledger(connection, "past")
+    finally:
+        connection.close()
+    return summed(msgspec.structs.replace(mine, waiting=waiting), past, theirs)
+
+
+def read_depth(path: Path, quota: int | None = None) -> Depth:
+    """What waits, by lane."""
+    connection = open_for_reading(path)
+    try:
+        return rows.depth(connection, quota)
+    finally:
+        connection.close()

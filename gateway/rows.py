@@ -1,0 +1,183 @@
+"""The spool's statements: each function is one question to, or one change of, the open transaction.
+
+Nothing here decides; ``store`` does. Small rows and payloads are kept apart, so counting never reads a payload.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from device_profiles.ledger import Ledger
+from device_profiles.readings import Lane
+from gateway.gaps import Victim
+from gateway.streams import Fate, Stream
+from gateway.views import Depth, LaneDepth
+
+
+def load_streams(connection: sqlite3.Connection) -> dict[tuple[str, int], Stream]:
+    """Every remembered stream by its name."""
+    rows = connection.execute("SELECT id, origin, epoch, through, fate, last, ledger FROM streams ORDER BY id")
+    streams = (
+        Stream(id=i, origin=o, epoch=e, through=t, fate=Fate(f), last=at, ledger=ledger)
+        for i, o, e, t, f, at, ledger in rows
+    )
+    return {stream.name: stream for stream in streams}
+
+
+def save_stream(connection: sqlite3.Connection, stream: Stream) -> None:
+    """Insert or update one stream."""
+    connection.execute(
+        "INSERT INTO streams (id, origin, epoch, through, fate, last, ledger) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET"
+        " through = excluded.through, fate = excluded.fate, last = excluded.last, ledger = excluded.ledger",
+        (stream.id, stream.origin, stream.epoch, stream.through, int(stream.fate), stream.last, stream.ledger),
+    )
+
+
+def load_ledger(connection: sqlite3.Connection, key: str) -> Ledger:
+    """A ledger kept under ``meta``; an empty one when there is none."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return msgspec.json.decode(row[0], type=Ledger) if row else Ledger()
+
+
+def save_ledger(connection: sqlite3.Connection, key: str, ledger: Ledger) -> None:
+    """Keep a ledger under ``meta``. ``waiting`` is not kept: it is counted from the batches that are there."""
+    value = msgspec.json.encode(msgspec.structs.replace(ledger, waiting=0))
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+
+def waiting(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """(batches, readings, payload bytes) that are there."""
+    row = connection.execute("SELECT COUNT(*), TOTAL(count), TOTAL(size) FROM batches").fetchone()
+    return row[0], int(row[1]), int(row[2])
+
+
+def depth(connection: sqlite3.Connection, quota: int | None = None) -> Depth:
+    """What waits, by lane."""
+    lanes = {lane.word: LaneDepth() for lane in Lane}
+    rows = connection.execute("SELECT lane, COUNT(*), TOTAL(count), TOTAL(size), MIN(at) FROM batches GROUP BY lane")
+    for lane, batches, readings, size, oldest in rows:
+        lanes[Lane(lane).word] = LaneDepth(batches, int(readings), int(size), oldest)
+    return Depth(quota, lanes)
+
+
+def last_id(connection: sqlite3.Connection) -> int:
+    """The largest id of a waiting batch, 0 when nothing waits."""
+    (largest,) = connection.execute("SELECT MAX(id) FROM batches").fetchone()
+    return largest or 0
+
+
+def anything_waits(connection: sqlite3.Connection, stream: int) -> bool:
+    """True while a batch of this stream is there."""
+    return connection.execute("SELECT 1 FROM batches WHERE stream = ? LIMIT 1", (stream,)).fetchone() is not None
+
+
+def drop_stream(connection: sqlite3.Connection, stream: int) -> None:
+    """Forget a stream."""
+    connection.execute("DELETE FROM streams WHERE id = ?", (stream,))
+
+
+def put(connection: sqlite3.Connection, row: tuple[int, ...], payload: bytes) -> None:
+    """Add a batch: (id, stream, seq, lane, at, manifest, count, size) and its bytes."""
+    connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute("INSERT INTO payloads VALUES (?, ?)", (row[0], payload))
+
+
+def take_out(connection: sqlite3.Connection, batch: int) -> tuple[int, int] | None:
+    """Delete a batch: its (readings, payload bytes); None when it is not there (any more)."""
+    row = connection.execute("DELETE FROM batches WHERE id = ? RETURNING count, size", (batch,)).fetchall()
+    if not row:
+        return None
+    connection.execute("DELETE FROM payloads WHERE id = ?", (batch,))
+    return row[0]  # type: ignore[no-any-return]
+
+
+def payload_of(connection: sqlite3.Connection, batch: int) -> bytes:
+    """A batch's bytes."""
+    row = connection.execute("SELECT payload FROM payloads WHERE id = ?", (batch,)).fetchone()
+    return bytes(row[0])
+
+
+class Leaving(NamedTuple):
+    """A batch that may be sent. ``at``: base time, µs."""
+
+    id: int
+    origin: str
+    epoch: int
+    seq: int
+    at: int
+    readings: int
+    size: int
+
+
+_LEAVING = (
+    "SELECT b.id, s.origin, s.epoch, b.seq, b.at, b.count, b.size FROM batches b JOIN streams s ON s.id = b.stream"
+    " WHERE b.lane = ? AND b.at >= ? AND b.at < ? ORDER BY b.at LIMIT ?"
+)
+_EVER, _NEVER = -(1 << 62), 1 << 62
+
+
+def leaving(connection: sqlite3.Connection, lane: Lane, since: int, limit: int) -> list[Leaving]:
+    """Batches to send in a lane, oldest first. ``since`` (µs) parts the stored live lane: older ones are backlog."""
+    spans = {
+        Lane.EVENT: [(Lane.EVENT, _EVER, _NEVER)],
+        Lane.LIVE: [(Lane.LIVE, since, _NEVER)],
+        Lane.BACKLOG: [(Lane.LIVE, _EVER, since), (Lane.BACKLOG, _EVER, _NEVER)],
+    }
+    found = [
+        Leaving(*row)
+        for stored, begin, end in spans[lane]
+        for row in connection.execute(_LEAVING, (int(stored), begin, end, limit))
+    ]
+    return sorted(found, key=lambda row: row.at)[:limit]
+
+
+_VICTIMS = (
+    "SELECT b.id, s.origin, s.epoch, b.seq, b.at, b.count, b.size FROM batches b JOIN streams s ON s.id = b.stream"
+    " WHERE s.origin <> ? AND {} ORDER BY b.id"
+)
+
+
+def oldest(connection: sqlite3.Connection, own: str) -> Iterator[Victim]:
+    """Batches in the order in which they are given up: oldest first, events last; never the gateway's own."""
+    for lanes in ("b.lane <> 0", "b.lane = 0"):
+        for row in connection.execute(_VICTIMS.format(lanes), (own,)):
+            yield Victim(*row)
+
+
+def older_than(connection: sqlite3.Connection, own: str, before: int, limit: int) -> list[Victim]:
+    """At most ``limit`` batches whose base time is before ``before`` (µs), oldest first; never the gateway's own."""
+    rows = connection.execute(_VICTIMS.format("b.at < ?") + " LIMIT ?", (own, before, limit))
+    return [Victim(*row) for row in rows]
+
+
+def own_waiting(connection: sqlite3.Connection, own: str, limit: int) -> list[Victim]:
+    """The newest batches of the gateway's own that wait."""
+    query = _VICTIMS.replace("<> ?", "= ?").format("TRUE") + " DESC LIMIT ?"
+    return [Victim(*row) for row in connection.execute(query, (own, limit))]
+
+
+def keep_manifest(connection: sqlite3.Connection, origin: str, manifest: int, turn: int, payload: bytes) -> None:
+    """Keep a manifest as its origin's newest."""
+    connection.execute("INSERT OR REPLACE INTO manifests VALUES (?, ?, ?, ?)", (origin, manifest, turn, payload))
+
+
+def drop_manifests(connection: sqlite3.Connection) -> None:
+    """Forget the manifests that no waiting batch refers to, but for the newest of each origin."""
+    connection.execute(
+        "DELETE FROM manifests WHERE turn < (SELECT MAX(turn) FROM manifests m WHERE m.origin = manifests.origin)"
+        " AND id NOT IN (SELECT DISTINCT manifest FROM batches)"
+    )
+
+
+def manifests(connection: sqlite3.Connection) -> list[bytes]:
+    """The kept manifests, oldest first."""
+    return [bytes(row[0]) for row in connection.execute("SELECT payload FROM manifests ORDER BY turn")]
+
+
+def last_turn(connection: sqlite3.Connection) -> int:
+    """The newest manifest's turn, 0 when there is none."""
+    (turn,) = connection.execute("SELECT MAX(turn) FROM manifests").fetchone()
+    return turn or 0

@@ -1,0 +1,105 @@
+"""The spool's file: its tables, how it is opened, and who may have it. Refuses a file of a later version.
+
+Small rows and payloads are kept apart, so that counting what waits never reads a payload.
+"""
+
+import fcntl
+import sqlite3
+from pathlib import Path
+from typing import IO
+
+from device_profiles.problems import ConfigError, Problem
+
+VERSION = 1
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE streams (
+    id INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    through INTEGER NOT NULL,   -- every seq up to here has been spooled; -1: none yet, and the first one unknown
+    fate INTEGER NOT NULL,      -- streams.Fate
+    last INTEGER NOT NULL,      -- base time of the newest batch, µs; the hello's time before the first
+    ledger BLOB NOT NULL,       -- the originator's own half of the ledger, JSON
+    UNIQUE (origin, epoch)
+);
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    lane INTEGER NOT NULL,
+    at INTEGER NOT NULL,        -- base time, µs
+    manifest INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX batches_leaving ON batches (lane, at);
+CREATE TABLE payloads (id INTEGER PRIMARY KEY, payload BLOB NOT NULL);
+CREATE TABLE manifests (
+    origin TEXT NOT NULL,
+    id INTEGER NOT NULL,
+    turn INTEGER NOT NULL,      -- the larger, the newer
+    payload BLOB NOT NULL,
+    PRIMARY KEY (origin, id)
+) WITHOUT ROWID;
+"""
+
+
+class SpoolError(ConfigError):
+    """The spool's file cannot be used, in words for the operator."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__([Problem(str(path), 0, "", message)])
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """The one writing connection. SpoolError when it is no spool; sqlite3.OperationalError when the disk fails."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5.0, cached_statements=64)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit returns after the WAL is on the platter. NORMAL loses acknowledged rows at a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = OFF")
+        connection.execute("PRAGMA cache_size = -1024")
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found > VERSION:
+            raise SpoolError(path, f"was written by a later version ({found}, this one knows {VERSION})")
+        if found < VERSION:
+            connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+    except sqlite3.DatabaseError as trouble:
+        connection.close()
+        if trouble.sqlite_errorname in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+            raise SpoolError(path, f"is no spool, or is damaged: {trouble}") from None
+        raise
+    except SpoolError:
+        connection.close()
+        raise
+    return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing, beside a running gateway or without one; SpoolError when there is no spool."""
+    if not path.exists():
+        raise SpoolError(path, "no such spool")
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        connection.execute("BEGIN")
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError as trouble:
+        raise SpoolError(path, f"cannot be read: {trouble}") from None
+    if found != VERSION:
+        connection.close()
+        raise SpoolError(path, f"is no spool of version {VERSION}")
+    return connection
+
+
+def lock_spool(path: Path) -> IO[bytes]:
+    """Hold the spool for this process until the file is closed; SpoolError when another gateway has it."""
+    lock = path.with_name(path.name + ".lock").open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise SpoolError(path, "is in use by another gateway") from None
+    return lock

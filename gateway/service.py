@@ -1,0 +1,95 @@
+"""A running gateway: door, spool and uplink in one task group, started and stopped in the right order.
+
+At the stop the door closes first, then the uplink drains, and the spool closes last. A bug in any part ends the whole.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+import msgspec
+
+from device_profiles.clock import Clock
+from device_profiles.problems import ConfigError
+from gateway.config import GatewayConfig
+from gateway.config import load_config as load_config
+from gateway.listener import Listener
+from gateway.spool import Spool
+from gateway.taps import Taps
+from gateway.uplink import Uplink
+from gateway.writer import WriteFailed
+
+log = logging.getLogger(__name__)
+
+EXPIRY_SECONDS = 60.0
+"""How often the spool looks for batches that are too old."""
+
+
+async def run(config: GatewayConfig, clock: Clock, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
+    """Run until ``stop``; ``ready`` is set when agents can hand over. ConfigError: it cannot start."""
+    spool = Spool(config.spool, config.name, clock)
+    try:
+        await spool.load()
+        await _serve(config, clock, spool, stop, ready or asyncio.Event())
+    finally:
+        await spool.close()
+
+
+async def _serve(config: GatewayConfig, clock: Clock, spool: Spool, stop: asyncio.Event, ready: asyncio.Event) -> None:
+    taps = Taps()
+    listener = Listener(config.listen, spool, taps)
+
+    def state(online: bool) -> bytes:
+        health = {
+            "spool": _spool_health(spool),
+            "uplink": {**msgspec.structs.asdict(uplink.counts), "under_way": uplink.under_way()},
+            "sessions": msgspec.structs.asdict(listener.counts),
+        }
+        ledger = spool.view.ledger()
+        return msgspec.json.encode(
+            {"gateway": config.name, "online": online, "at": clock.now(), "ledger": ledger, "health": health}
+        )
+
+    uplink = Uplink(config.uplink, config.name, spool, clock, taps, state)
+    try:
+        async with asyncio.TaskGroup() as group:
+            others = [group.create_task(spool.watch())]
+            if config.spool.keep_seconds is not None:
+                others.append(group.create_task(_expire(spool, clock, config.spool.keep_seconds)))
+            group.create_task(uplink.run())
+            await listener.run(ready, stop)
+            uplink.drain()
+            for task in others:
+                task.cancel()
+    except* ConfigError as mistake:  # an operator's mistake is not buried in a group
+        raise ConfigError(problem for error in _leaves(mistake) for problem in error.problems) from None
+
+
+def _spool_health(spool: Spool) -> dict[str, object]:
+    view = spool.view
+    return {
+        "batches": view.batches,
+        "bytes": view.size,
+        "quota": spool.quota,
+        "trouble": view.trouble,
+        "failures": view.failures,
+    }
+
+
+async def _expire(spool: Spool, clock: Clock, keep_seconds: float) -> None:
+    """Give up what is too old, as long as there is any."""
+    while True:
+        try:
+            while await spool.expire(clock.now() - int(keep_seconds * 1e6)):
+                pass
+        except WriteFailed as trouble:
+            log.warning("spool: cannot expire: %s", trouble)
+        await asyncio.sleep(EXPIRY_SECONDS)
+
+
+def _leaves(group: BaseExceptionGroup[ConfigError]) -> Iterator[ConfigError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,102 @@
+"""The durable spool as the rest of the gateway sees it: awaitable, and it says yes only when the disk has it.
+
+Refuses a file that another gateway holds, or that is no spool (SpoolError). A disk that fails is no error here: what
+could not be written comes back refused, with a reason, and the next try stands on its own.
+"""
+
+import asyncio
+import logging
+import secrets
+import sqlite3
+from collections.abc import Callable
+
+from device_profiles.clock import Clock, make_epoch
+from device_profiles.quality import Reason
+from device_profiles.receipts import Outcome
+from gateway.books import Arrival
+from gateway.config import SpoolConfig
+from gateway.schema import lock_spool, open_database
+from gateway.store import Store, Waiting, Wish
+from gateway.views import Depth, View
+from gateway.writer import WriteFailed, Writer
+
+log = logging.getLogger(__name__)
+
+
+class Spool:
+    """One open spool. ``view`` is its state after the last transaction; ``on_news`` follows each."""
+
+    def __init__(self, config: SpoolConfig, gateway: str, clock: Clock) -> None:
+        """Open it; must run inside an event loop."""
+        config.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_spool(config.path)
+        try:
+            open_database(config.path).close()
+        except sqlite3.DatabaseError as trouble:  # a full disk does not keep a gateway from starting
+            log.error("spool: %s: %s", config.path, trouble)
+        except BaseException:
+            self._lock.close()
+            raise
+        self.quota = config.quota
+        self.on_news: Callable[[list[Waiting], bool], None] = lambda lent, again: None
+        """Called in the event loop after each transaction: (the batches that ``want`` asked for, ask again)."""
+        self.epoch = make_epoch(clock.now(), secrets.randbits(20))
+        store = Store(config.path, gateway, self.epoch, config.quota, clock)
+        self._writer = Writer(store, self._news)
+        self.view: View = self._writer.view
+
+    def _news(self, view: View, lent: list[Waiting], again: bool) -> None:
+        self.view = view
+        self.on_news(lent, again)
+
+    async def load(self) -> None:
+        """Read the books, so that ``view`` is true before the first hand-over; a failing disk leaves it empty."""
+        try:
+            await self._writer.submit(lambda store: None, writes=True)
+        except WriteFailed as trouble:
+            log.error("spool: %s", trouble)
+
+    async def watch(self) -> None:
+        """Wait until the spool is closed; raises the bug that ended it otherwise."""
+        await asyncio.shield(self._writer.ended)
+
+    async def close(self) -> None:
+        """Write what is queued, close the file, let go of the lock."""
+        await self._writer.close()
+        self._lock.close()
+
+    async def hello(self, origin: str, epoch: int, at: int) -> None:
+        """Note an originator's start (``at``: µs). WriteFailed when the disk does not have it."""
+        await self._writer.submit(lambda store: store.hello(origin, epoch, at), writes=True)
+
+    async def bye(self, origin: str, epoch: int, ledger: bytes) -> None:
+        """Note an originator's clean end. WriteFailed when the disk does not have it."""
+        await self._writer.submit(lambda store: store.bye(origin, epoch, ledger), writes=True)
+
+    async def keep_manifest(self, origin: str, manifest: int, payload: bytes) -> None:
+        """Keep a manifest. WriteFailed when the disk does not have it."""
+        await self._writer.submit(lambda store: store.keep_manifest(origin, manifest, payload), writes=True)
+
+    def append(self, arrival: Arrival) -> "asyncio.Future[tuple[Reason, bool]]":
+        """Resolves after the commit: (NONE, new) when the batch is on disk, else (why not, False). Or WriteFailed."""
+        return self._writer.submit(lambda store: store.append(arrival), writes=True)
+
+    async def expire(self, before: int) -> int:
+        """Give up batches from before ``before`` (µs): how many. WriteFailed when the disk does not have it."""
+        return await self._writer.submit(lambda store: store.expire(before), writes=True)
+
+    def settle(self, fates: dict[int, tuple[Outcome, Reason]]) -> None:
+        """Final receipts: the spool deletes and counts these batches, however long the disk makes it wait."""
+        self._writer.settle(fates)
+
+    def want(self, wish: Wish, now: bool) -> None:
+        """Ask for batches to send (``Store.lend``): they come with ``on_news``, at once or after a commit."""
+        self._writer.want(wish, now)
+
+    async def manifests(self) -> list[bytes]:
+        """The manifests to publish; see ``Store.manifests``. WriteFailed while the disk cannot be read."""
+        return await self._writer.submit(lambda store: store.manifests(), writes=False)
+
+    async def depth(self) -> Depth:
+        """What waits, by lane. WriteFailed while the disk cannot be read."""
+        return await self._writer.submit(lambda store: store.depth(), writes=False)

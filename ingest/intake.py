@@ -1,0 +1,135 @@
+"""The MQTT side: subscribes to our shards, fills the inbox, publishes receipts; connects again for ever.
+
+Nothing is decided here. A broker that is away, refuses us or forgets us costs time and no reading: gateways
+hold their batches until a receipt comes.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+import aiomqtt
+
+from device_profiles.topics import Topics
+from ingest.config import IntakeConfig
+from ingest.inbox import Inbox
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 10.0
+
+
+class _Funnel(asyncio.Queue[aiomqtt.Message]):
+    """Stands where aiomqtt keeps its queue and hands messages straight on: its own iterator costs a task a message."""
+
+    def __init__(self, put: Callable[[str, bytes], bool]) -> None:
+        super().__init__()
+        self._put_on = put
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        # A refused message is counted by the inbox and sent again by its gateway: nothing to say here.
+        self._put_on(str(item.topic), item.payload)
+
+
+class Intake:
+    """One connection to the broker at a time."""
+
+    def __init__(self, config: IntakeConfig, inbox: Inbox) -> None:
+        self._config = config
+        self._inbox = inbox
+        self._topics = Topics(config.root)
+        self._client: aiomqtt.Client | None = None
+        self.connected = asyncio.Event()
+        self.connections = 0
+        self.unsent = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Stay connected until ``stop``; back-off with full jitter between tries."""
+        wait = FIRST_WAIT_S
+        while not stop.is_set():
+            before = self.connections
+            try:
+                await self._session(stop)
+            except (aiomqtt.MqttError, OSError) as trouble:
+                if self.connections > before:
+                    wait = FIRST_WAIT_S
+                level = logging.WARNING if wait == FIRST_WAIT_S else logging.DEBUG  # once an outage is enough
+                log.log(level, "broker %s:%d: %s", self._config.host, self._config.port, trouble)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(random.uniform(0, wait)):
+                        await stop.wait()
+                wait = min(wait * 2, LONGEST_WAIT_S)
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        async with self._connect() as client:
+            filters = [(name, self._config.qos) for name in self._topics.uplinks(self._config.shards)]
+            await client.subscribe(filters)
+            self._client = client
+            self.connections += 1
+            self.connected.set()
+            log.info("broker %s:%d: %d shards", self._config.host, self._config.port, len(filters))
+            try:
+                await _until_lost(client, stop)
+            finally:
+                self._client = None
+                self.connected.clear()
+
+    def _connect(self) -> aiomqtt.Client:
+        return _client(self._config, cast(Any, lambda maxsize: _Funnel(self._inbox.put)))
+
+    async def receipt(self, gateway: str, payload: bytes) -> None:
+        """Publish a receipt message; one that cannot leave is counted, and its batches will come again."""
+        client = self._client
+        try:
+            if client is None:
+                raise aiomqtt.MqttError("not connected")
+            await client.publish(self._topics.receipt(gateway), payload, qos=0)
+        except aiomqtt.MqttError as trouble:
+            self.unsent += 1
+            log.debug("receipt for %s not sent: %s", gateway, trouble)
+
+
+async def _until_lost(client: aiomqtt.Client, stop: asyncio.Event) -> None:
+    """Returns when ``stop`` is set; MqttError when the connection is lost."""
+
+    async def watch() -> None:
+        async for _ in client.messages:  # yields nothing, see _Funnel; raises when the connection is lost
+            pass
+
+    async def leave() -> None:
+        await stop.wait()
+        watching.cancel()
+
+    trouble: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch())
+            group.create_task(leave())
+    except* aiomqtt.MqttError as lost:
+        trouble = lost.exceptions[0]
+    if trouble is not None:
+        raise trouble
+
+
+def _client(config: IntakeConfig, queue_type: Any = None) -> aiomqtt.Client:
+    return aiomqtt.Client(
+        config.host,
+        config.port,
+        username=config.username,
+        password=config.password,
+        identifier=f"kuimen-ingest-{secrets.token_hex(6)}",
+        protocol=aiomqtt.ProtocolVersion.V311,
+        queue_type=queue_type,
+        keepalive=30,
+    )
+
+
+async def probe(config: IntakeConfig) -> None:
+    """Connect and subscribe as the worker would, and leave; MqttError when the broker does not take us."""
+    async with _client(config) as client:
+        await client.subscribe([(name, config.qos) for name in Topics(config.root).uplinks(config.shards)])

@@ -1,0 +1,117 @@
+"""A wrong street is told in one go; the built-in one is what the brief asks for."""
+
+from pathlib import Path
+
+import pytest
+
+from device_profiles.problems import ConfigError
+from firmware_sim.faults import FaultPlan
+from firmware_sim.street import SerialPlan, TcpPlan
+from firmware_sim.street_file import load_street
+from tests.rooms.sim.bench import write_street
+
+BAD = """
+[street]
+name = "x"
+sed = 3
+
+[[poles]]
+name = "a b"
+
+[[poles.links]]
+name = "l1"
+kind = "rtu"
+baud = 9601
+turnaround_ms = 1
+
+[[poles.links.units]]
+unit = 1
+device = "d1"
+profile = "renke-luver"
+
+[[poles.links.units]]
+unit = 1
+device = "d1"
+profile = "renke-louver"
+period = 1
+faults = { silent = { probability = 0.7 }, late = { probability = 0.7, dely_ms = 3 }, exception = { code = 99 }, x = 1 }
+
+[[poles.links]]
+name = "l1"
+kind = "tcp"
+
+[[poles.links.units]]
+unit = 300
+device = "d3"
+profile = "renke-louver"
+faults = { bad_checksum = { probability = 0.5 } }
+
+[[poles]]
+name = "a b"
+
+[other]
+"""
+
+WHAT_IS_WRONG = [
+    (4, "did you mean 'seed'?"),
+    (7, "must be 1 to 64"),
+    (12, "9601 is no usual speed"),
+    (13, "3.5 characters of silence"),
+    (18, "did you mean 'renke-louver'?"),
+    (21, "'1' is taken by"),
+    (22, "'d1' is taken by"),
+    (24, "faster than the model allows"),
+    (25, "sum up to 1.4"),
+    (25, "99 is no exception"),
+    (25, "exception.probability: is missing"),
+    (25, "did you mean 'delay_ms'?"),
+    (25, "faults.x: unknown key"),
+    (28, "'l1' is taken by"),
+    (32, "must be ≥ 1 and ≤ 247, not 300"),
+    (35, "Modbus TCP has no checksum"),
+    (37, "the pole has no links"),
+    (38, "'a b' is taken by"),
+    (40, "other: unknown table"),
+]
+
+
+def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(BAD, encoding="utf-8")
+    with pytest.raises(ConfigError) as told:
+        load_street(str(path))
+    lines = [(problem.line, str(problem)) for problem in told.value.problems]
+    for line, words in WHAT_IS_WRONG:
+        assert any(words in text for at, text in lines if at == line), (line, words, lines)
+    assert len(lines) == len(WHAT_IS_WRONG) + 1  # the second pole's name is wrong too
+
+
+def test_a_street_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'demo'"):
+        load_street("dmo")
+    with pytest.raises(ConfigError, match="no such file"):
+        load_street(str(tmp_path / "none.toml"))
+
+
+def test_the_demo_street_is_three_poles_with_five_models_a_line() -> None:
+    street = load_street("demo")
+    assert [pole.name for pole in street.poles] == ["kz-001", "kz-002", "kz-003"]
+    for pole in street.poles:
+        line, other = pole.links
+        assert isinstance(line, SerialPlan)
+        assert isinstance(other, TcpPlan)
+        assert line.baud == 9600
+        models = {unit.profile.model for unit in line.units}
+        assert len(models) >= 5
+        assert len(other.units) == 1
+        assert other.units[0].profile.model not in models
+    plans = [unit.faults for _, _, unit in street.places() if unit.faults != FaultPlan()]
+    assert sum(plan.dead for plan in plans) == 1
+    assert sum(plan.late > 0 for plan in plans) == 1
+    assert len(plans) == 2
+
+
+def test_a_street_brings_profiles_of_its_own(tmp_path: Path) -> None:
+    street = load_street(str(write_street(tmp_path, "rtu", "{ late = { probability = 0.5, delay_ms = 20 } }")))
+    assert [unit.profile.model for _, _, unit in street.places()] == ["test-bench", "test-bench"]
+    assert street.poles[0].links[0].units[0].faults == FaultPlan(late=0.5, delay_ms=20)
