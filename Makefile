@@ -4,14 +4,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STREET ?= demo
+DEMO ?= run/demo
 
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types bench web clean
+.PHONY: demo test bench web debian constraints clean
 
 demo: $(VENV)/.run web  ## a simulated street end to end, with the live page on 127.0.0.1:8080
-	@$(BIN)/kuimen demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PORT),--port $(PORT)) --street $(STREET)
+	@rm -rf $(DEMO)
+	@$(BIN)/kuimen demo --dir $(DEMO) --street $(STREET) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.dev web debian  ## ruff, mypy, import-linter, pytest
 	$(BIN)/ruff check
@@ -40,6 +42,10 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.run
 	@$(BIN)/pip install -q -e ".[dev]"
 	@touch $@
+
+constraints: $(VENV)/.dev  ## renew constraints.txt from the environment that the tests passed in
+	@sed -n '/^#/p' constraints.txt > constraints.new
+	@$(BIN)/pip freeze --exclude-editable >> constraints.new && mv constraints.new constraints.txt
 
 clean:
 	rm -rf $(VENV) run dist dashboards/static dashboards/web/node_modules

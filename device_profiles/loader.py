@@ -114,11 +114,17 @@ def _identity(
         path=path,
     )
     table.end()
+    _check_identity(table, profile)
+    return profile
+
+
+def _check_identity(table: Table, profile: DeviceProfile) -> None:
+    path = Path(profile.path)
     if profile.model and not _MODEL.match(profile.model):
         table.trouble(
             "model", f"{profile.model!r} is no name of the form vendor-model in small letters, digits and hyphens"
         )
-    elif profile.model and profile.model != Path(path).stem and Path(path).name != "profile.toml":
+    elif profile.model and profile.model != path.stem and path.name != "profile.toml":
         table.trouble("model", f"{profile.model!r} differs from the file's name", f"call the file {profile.model}.toml")
     if profile.component and not _COMPONENT.match(profile.component):
         table.trouble("component", "must be four digits: class and sub-class (GB/T 30428.2)")
@@ -126,7 +132,6 @@ def _identity(
         table.trouble("title", 'needs both languages: { zh = "…", en = "…" }')
     if not profile.sources:
         table.trouble("sources", "must say where the map comes from")
-    return profile
 
 
 def _check_point_names(root: Table, modbus: ModbusMap) -> None:

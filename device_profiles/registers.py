@@ -154,6 +154,8 @@ def number_of(point: Point, value: Value) -> int | float:
         if not math.isfinite(value) or (point.scale == 1 and point.offset == 0):
             return float(value)  # as it is: a fraction would lose the sign of minus zero
         return float((Fraction(value) - point.offset) / point.scale)
+    if not math.isfinite(value):
+        raise ValueError(f"{point.name}: {value} does not fit {point.type}")
     raw = round((Fraction(value) - point.offset) / point.scale)
     return _stored(point, raw)
 

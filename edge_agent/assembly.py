@@ -54,9 +54,7 @@ def build_manifest(config: AgentConfig) -> Manifest:
     for index, device in enumerate(config.devices):
         profile = device.profile
         title = device.title or profile.title
-        devices.append(
-            DeviceEntry(device.name, device.code, title, profile.domain, profile.model, profile.version)
-        )
+        devices.append(DeviceEntry(device.name, device.code, title, profile.domain, profile.model, profile.version))
         spans = device.spans()
         for point in device.read_points:
             period = _period(device, point, spans)
@@ -69,7 +67,8 @@ def build_manifest(config: AgentConfig) -> Manifest:
 
 
 def questions_of(device: DeviceConfig, link: LinkConfig) -> list[tuple[Span, Question]]:
-    """Each span of a unit as a question, with those that quarantine may ask instead: short reads, then the other spans."""
+    """Each span of a unit as a question, with those that quarantine may ask instead: short reads, then the
+    other spans."""
     modbus = device.profile.modbus
     points = device.read_points
     timeout = max(link.timeout, modbus.timeout_ms / 1000)
@@ -82,9 +81,7 @@ def questions_of(device: DeviceConfig, link: LinkConfig) -> list[tuple[Span, Que
     plain = [question(span, sum(map(span.covers, points))) for span in spans]
     short = [question(span, readings) for span, readings in shorter_reads(spans, points)]
     instead = (*short, *plain)
-    return [
-        (span, msgspec.structs.replace(asked, instead=instead)) for span, asked in zip(spans, plain, strict=True)
-    ]
+    return [(span, msgspec.structs.replace(asked, instead=instead)) for span, asked in zip(spans, plain, strict=True)]
 
 
 def build_jobs(device: DeviceConfig, link: LinkConfig, aliases: Aliases) -> list[Job]:
@@ -123,10 +120,7 @@ def assemble(
     pollers: list[LinkPoller] = []
     for link in config.links:
         jobs = [
-            job
-            for device in config.devices
-            if device.link == link.name
-            for job in build_jobs(device, link, aliases)
+            job for device in config.devices if device.link == link.name for job in build_jobs(device, link, aliases)
         ]
         bus = Bus(open_link(link.target), clock, ledger, link.retries)
         pollers.append(LinkPoller(link.name, bus, jobs, clock, ledger, outbox))

@@ -18,17 +18,14 @@ from device_profiles.ledger import Ledger, count
 from device_profiles.quality import Reason
 from edge_agent.links import Link
 from edge_agent.quarantine import Asked, Quarantine
-from edge_agent.questions import LateFrame, Pending, Question, make_framing
+from edge_agent.questions import Pending, Question, make_framing
+from edge_agent.strays import Strays
 
 #: Seconds of silence inside a frame after which the rest is not waited for: several USB adapter latencies (16
 #: ms each).
 BYTE_GAP = 0.05
 #: Reasons after which the same question is asked again: the unit did answer, the line damaged it.
 RETRIED = frozenset({Reason.BAD_CHECKSUM, Reason.TRUNCATED})
-#: Bytes kept while nobody asks: four of the longest frames. A babbling line must not grow a buffer.
-IDLE_LIMIT = 1024
-#: An RTU frame is at most this long, so an unfinished one at the end of stray bytes is, too.
-LONGEST_FRAME = 256
 
 Tape = Callable[[str, bytes], None]
 
@@ -54,18 +51,16 @@ class Bus:
         self.up = False
         self.trouble = "not opened yet"
         self.silent_since_heard = 0
-        self.stray_bytes = 0
-        self.unexpected = 0
         self._clock = clock
         self._ledger = ledger
         self._retries = retries
         self._tape = tape
         self._framing = make_framing(link.target.framing)
         self._quarantine = Quarantine()
+        self.strays = Strays(self._framing, self._quarantine, ledger)
         self._is_stream = link.target.framing == "tcp"
         self._gap = BYTE_GAP if link.target.kind == "serial" else 2 * BYTE_GAP
         self._busy_until = 0.0
-        self._idle = b""
         self._question: Question | None = None
         self._pending: Pending | None = None
         self._result: asyncio.Future[tuple[Answer | None, Reason]] | None = None
@@ -82,7 +77,7 @@ class Bus:
 
     async def open(self) -> bool:
         """Open the link; False, with the reason in `trouble`, when that fails."""
-        self._idle = b""
+        self.strays.forget()
         self.silent_since_heard = 0
         if self._is_stream:
             self._quarantine.forget()
@@ -123,12 +118,12 @@ class Bus:
         """Wait for the late answers that may still come, so that they are counted; at most their late
         window."""
         while self.up:
-            self._sort_idle(final=False)
+            self.strays.judge(final=False)
             left = self._quarantine.last_chance() - self._clock.monotonic()
             if left <= 0:
                 break
             await asyncio.sleep(min(left, BYTE_GAP) + 1e-4)
-        self._sort_idle(final=True)
+        self.strays.judge(final=True)
 
     async def _resync(self, question: Question, began: float) -> Outcome | None:
         """Make the unit answer in another shape. None when the past is past, else why the question cannot
@@ -149,7 +144,7 @@ class Bus:
         await self._silence()
         # An unfinished late frame goes on inside this exchange, but only if it was still arriving a moment
         # ago.
-        self._sort_idle(final=not self._is_stream and self._clock.monotonic() - self._busy_until > self._gap)
+        self.strays.judge(final=not self._is_stream and self._clock.monotonic() - self._busy_until > self._gap)
         if not self.up:
             self._at = self._clock.now()
             return None, Reason.LINK_DOWN
@@ -166,9 +161,8 @@ class Bus:
 
     def _send(self, question: Question) -> asyncio.Future[tuple[Answer | None, Reason]]:
         pending = self._framing.ask(question)
-        if self._idle:
-            pending.feed(self._idle)
-            self._idle = b""
+        if unfinished := self.strays.take():
+            pending.feed(unfinished)
         result: asyncio.Future[tuple[Answer | None, Reason]] = asyncio.get_running_loop().create_future()
         self._question, self._pending, self._result = question, pending, result
         request = pending.request()
@@ -209,9 +203,7 @@ class Bus:
         self._hear("<<", data)
         pending = self._pending
         if pending is None:
-            self._idle += data
-            if len(self._idle) > IDLE_LIMIT:
-                self._sort_idle(final=False)
+            self.strays.add(data)
             return
         pending.feed(data)
         self._judge(pending.take())
@@ -232,7 +224,7 @@ class Bus:
             return
         now = self._clock.monotonic()
         if answer.exception and self._quarantine.doubts_exception(question.unit, question.read.function, now):
-            self._idle += _unused(pending)
+            self.strays.add_unused(pending)
             self._pending = self._framing.ask(question)
             self._pending.feed(pending.rest)
             self._judge(self._pending.take())
@@ -274,37 +266,11 @@ class Bus:
             self._timer = None
         if pending is None:
             return
-        self._idle += _unused(pending)
+        self.strays.add_unused(pending)
         if answered:
-            self._sort_idle(final=True)  # what came before an answer has ended
-        self._idle += pending.rest
-
-    def _sort_idle(self, final: bool) -> None:
-        """Count whole late replies among the bytes that nobody waited for; keep an unfinished end unless
-        `final`."""
-        if not self._idle:
-            return
-        frames, tail = self._framing.sort(self._idle)
-        for frame in frames:
-            self._count_late(frame)
-        kept = b"" if final else tail[-LONGEST_FRAME:]
-        self.stray_bytes += len(self._idle) - len(kept)
-        self._idle = kept
-
-    def _count_late(self, frame: LateFrame) -> None:
-        function, size = frame.shape
-        readings = self._quarantine.late(frame.unit, (function, size), frame.transaction)
-        if readings is None:
-            self.unexpected += 1
-        elif readings:
-            count(self._ledger.discarded, Reason.LATE.word, readings)
+            self.strays.judge(final=True)  # what came before an answer has ended
+        self.strays.add(pending.rest)
 
     def _hear(self, mark: str, data: bytes) -> None:
         if self._tape is not None:
             self._tape(mark, data)
-
-
-def _unused(pending: Pending) -> bytes:
-    if not pending.strays:
-        return b""
-    return b"".join(stray.data for stray in pending.strays if stray.reason is not Reason.ECHO)

@@ -171,9 +171,7 @@ def _link(table: Table) -> LinkConfig:
     return LinkConfig(name=name, url=url, target=target, timeout=timeout, retries=retries)
 
 
-def _devices(
-    tables: Iterable[Table], links: list[LinkConfig], library: dict[str, DeviceProfile]
-) -> list[DeviceConfig]:
+def _devices(tables: Iterable[Table], links: list[LinkConfig], library: dict[str, DeviceProfile]) -> list[DeviceConfig]:
     devices: list[DeviceConfig] = []
     taken: dict[tuple[str, int], str] = {}
     names: set[str] = set()

@@ -54,6 +54,7 @@ class Handover:
 
     def __init__(self, outbox: Outbox, address: Address, manifest: bytes, clock: Clock, linger: float = 0.05) -> None:
         self.connected = False
+        self._heard = False
         self._outbox = outbox
         self._address = address
         self._manifest = manifest
@@ -81,10 +82,12 @@ class Handover:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RECONNECT_LONGEST)
                 continue
-            pause = RECONNECT_FIRST
+            self._heard = False
             await self._session(reader, writer)
-            if not self._done.is_set():
-                await asyncio.sleep(RECONNECT_FIRST)
+            if self._done.is_set():
+                return
+            pause = RECONNECT_FIRST if self._heard else min(pause * 2, RECONNECT_LONGEST)
+            await asyncio.sleep(pause)
 
     async def finish(self, seconds: float) -> bool:
         """Hand over what is left and say goodbye; False when that took longer than `seconds`."""
@@ -137,6 +140,7 @@ class Handover:
             _log.error("the gateway could not read us: %s", message.text)
         if not isinstance(message, HandoverReceipt) or (message.origin, message.epoch) != (outbox.origin, outbox.epoch):
             return
+        self._heard = True
         if message.accepted:
             outbox.accepted(message.seq)
             outbox.refusal = Reason.QUEUE_FULL

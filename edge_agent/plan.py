@@ -49,9 +49,7 @@ class Span(msgspec.Struct, frozen=True, order=True):
 
     def covers(self, point: Point) -> bool:
         """True when the point lies wholly inside."""
-        return (
-            point.table == self.table and self.start <= point.address and point.address + point.registers <= self.end
-        )
+        return point.table == self.table and self.start <= point.address and point.address + point.registers <= self.end
 
 
 class PlanError(ValueError):

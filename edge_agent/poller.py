@@ -86,6 +86,11 @@ class LinkPoller:
         self._clock = clock
         self._ledger = ledger
         self._outbox = outbox
+        # What was asked before this link was opened (by a process that was killed) may be answered now: on a
+        # line without transaction numbers it would pass for the answer to our first question, so we listen
+        # for one time-out first.
+        longest = max((job.question.timeout for job in self.jobs), default=0.0)
+        self._listening = longest if bus.link.target.framing == "rtu" else 0.0
         self._stopping = False
         self._nap: asyncio.Future[None] | None = None
         self._order = 0
@@ -130,6 +135,7 @@ class LinkPoller:
             before = self.bus.trouble
             if await self.bus.open():
                 _log.info("link %s is up", self.name)
+                await self._sleep(self._listening)
                 return True
             if self.bus.trouble != before:
                 _log.warning("link %s is down: %s", self.name, self.bus.trouble)

@@ -70,9 +70,7 @@ class Quarantine:
     def doubts_exception(self, unit: int, function: int, now: float) -> bool:
         """True when an exception to `function` may belong to an older question: exceptions have no shape
         of their own."""
-        return any(
-            entry.shape[0] == function and entry.transaction < 0 for entry in self._current(unit, now)
-        )
+        return any(entry.shape[0] == function and entry.transaction < 0 for entry in self._current(unit, now))
 
     def late(self, unit: int, shape: Shape, transaction: int = -1) -> int | None:
         """A whole answer arrived that nobody waits for: the readings that it carries, None when nobody

@@ -61,9 +61,7 @@ class SpanReport:
         values: list[Value] = [None if text else math.nan for text in self._texts]
         self._offer(values, bytes((code_of(Quality.BAD, reason),)) * self.size, at, now, ledger, outbox)
 
-    def answered(
-        self, values: list[Value], codes: bytes, at: int, now: float, ledger: Ledger, outbox: Outbox
-    ) -> None:
+    def answered(self, values: list[Value], codes: bytes, at: int, now: float, ledger: Ledger, outbox: Outbox) -> None:
         """A reply was decoded: `values` and `codes` of a SpanDecoder, `at` UTC µs, `now` monotonic
         seconds."""
         size = len(codes)
@@ -77,9 +75,7 @@ class SpanReport:
             values, codes = [values[i] for i in self._own], bytes([codes[i] for i in self._own])
         self._offer(values, codes, at, now, ledger, outbox)
 
-    def _offer(
-        self, values: list[Value], codes: bytes, at: int, now: float, ledger: Ledger, outbox: Outbox
-    ) -> None:
+    def _offer(self, values: list[Value], codes: bytes, at: int, now: float, ledger: Ledger, outbox: Outbox) -> None:
         if codes == self._codes and now < self._next_due:
             if values == self._values:
                 ledger.unchanged += self.size
@@ -116,9 +112,7 @@ class SpanReport:
     def _news(self, values: list[Value], codes: bytes, now: float) -> list[int]:
         return [i for i in range(self.size) if now >= self._due[i] or self._differs(i, values[i], codes[i])]
 
-    def _tell(
-        self, news: list[int], values: list[Value], codes: bytes, at: int, now: float, outbox: Outbox
-    ) -> None:
+    def _tell(self, news: list[int], values: list[Value], codes: bytes, at: int, now: float, outbox: Outbox) -> None:
         if len(news) == self.size:
             self._values, self._codes = list(values), codes
             self._due = [now + patience for patience in self._patience]

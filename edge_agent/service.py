@@ -51,9 +51,7 @@ async def run(
         if polling:
             await asyncio.wait(polling)
         if not await handover.finish(FINISH_SECONDS):
-            _log.error(
-                "%d readings could not be handed over; the gateway will tell the gap", left_behind(agent)
-            )
+            _log.error("%d readings could not be handed over; the gateway will tell the gap", left_behind(agent))
         handing.cancel()
     return agent
 

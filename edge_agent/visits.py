@@ -129,9 +129,7 @@ def safe_probes(profiles: Iterable[DeviceProfile]) -> dict[Read, list[tuple[str,
     """
     profiles = list(profiles)
     forbidden = [
-        (READ_FUNCTION[avoid.table], avoid.first, avoid.last)
-        for profile in profiles
-        for avoid in profile.modbus.avoid
+        (READ_FUNCTION[avoid.table], avoid.first, avoid.last) for profile in profiles for avoid in profile.modbus.avoid
     ]
     probes: dict[Read, list[tuple[str, Point]]] = {}
     for profile in profiles:

@@ -200,10 +200,13 @@ class Writer:
                 self._wake.wait()
             jobs = list(self._jobs)
             self._jobs.clear()
-            self._store.settled.update(self._settled)
-            self._settled.clear()
+            self._take_settled()
             flush, self._flush_due = self._flush_due and bool(self._store.settled), False
             return jobs, flush, self._stopping
+
+    def _take_settled(self) -> None:
+        self._store.settled.update(self._settled)
+        self._settled.clear()
 
     def _write(self, jobs: list[_Job]) -> None:
         self._transact(jobs)
@@ -219,6 +222,7 @@ class Writer:
             if wish is None or not (committed or now):
                 return False, []
             self._wish, self._answering = None, True
+            self._take_settled()  # the wish no longer holds these, and they must not be lent again
         try:
             self._store.ready()
             lent = self._store.lend(wish)

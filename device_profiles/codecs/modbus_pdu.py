@@ -140,7 +140,7 @@ def match_reply(request: Request, pdu: bytes) -> tuple[bytes, int] | None:
     tells an answer from a late one to another question.
     """
     if len(pdu) == 2 and pdu[0] == request.function | 0x80:
-        return b"", pdu[1]
+        return (b"", pdu[1]) if pdu[1] else None  # code 0 is no exception (V1.1b3, 7) and no success
     if len(pdu) != reply_size(request) or pdu[0] != request.function:
         return None
     if isinstance(request, Read):

@@ -140,7 +140,7 @@ class RtuExchange:
         if buffer[start] != self.unit:
             return 0
         if buffer[start + 1] == self._request.function | 0x80:
-            return 5
+            return 5 if buffer[start + 2] else 0  # an exception with the code 0 is none
         if buffer[start + 1] != self._request.function:
             return 0
         size = self.shape[1]

@@ -1,7 +1,8 @@
 """The bus against the wire's own limit: exchanges a second on a simulated line that is never idle.
 
-The limit of one exchange is (bytes of request and reply) x 11 bits, 3.5 characters of silence (1.75 ms above 19200 baud) and the
-unit's turn-around. The simulator paces a pseudo-terminal in a process of its own; the poller is the agent's, on its precise loop.
+The limit of one exchange is (bytes of request and reply) x 11 bits, 3.5 characters of silence (1.75 ms above
+19200 baud) and the unit's turn-around. The simulator paces a pseudo-terminal in a process of its own; the
+poller is the agent's, on its precise loop.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ MODEL = "renke-louver"
 TURNAROUND_MS = 5.0
 #: Faster than any line here: the poller always finds somebody due.
 PERIOD = 0.001
-#: Exchanges that are not measured: the first ones open the port, warm caches, and let a dead unit's breaker open.
-SILENCES_BEFORE = 3
+#: Seconds to open the port and to listen before the first question, which are not measured.
+OPENING = 0.35
 
 
 def street(folder: Path, baud: int, dead: int) -> Path:
@@ -41,7 +42,7 @@ def street(folder: Path, baud: int, dead: int) -> Path:
     )
     path = folder / "bus.toml"
     path.write_text(
-        f'[street]\nname = "bus"\nseed = 1\n\n[[poles]]\nname = "bench"\n\n[[poles.links]]\nname = "line"\nkind = "rtu"\n'
+        '[street]\nname = "bus"\nseed = 1\n\n[[poles]]\nname = "bench"\n\n[[poles.links]]\nname = "line"\nkind = "rtu"\n'
         f"baud = {baud}\nturnaround_ms = {TURNAROUND_MS}\n{units}"
     )
     return path
@@ -70,23 +71,17 @@ def seconds_per_exchange(poller: LinkPoller) -> float:
     return size * target.byte_seconds + target.silence_seconds + TURNAROUND_MS / 1000
 
 
-async def measure(agent: Agent, seconds: float, dead: int) -> tuple[float, float]:
-    """(exchanges answered a second, the limit): once the breakers of dead units have opened."""
-    poller = agent.pollers[0]
-    units = {job.unit.name: job.unit for job in poller.jobs}
-
-    def warm() -> bool:
-        opened = sum(unit.breaker.opened > 0 for unit in units.values())
-        return opened == dead and min(unit.polls for unit in units.values()) >= SILENCES_BEFORE
-
+async def measure(agent: Agent, seconds: float) -> tuple[float, float]:
+    """(exchanges answered a second, the limit). What a dead unit costs until its breaker opens is part of
+    the measure."""
+    poller, clock = agent.pollers[0], SystemClock()
     async with asyncio.TaskGroup() as group:
         polling = group.create_task(poller.run())
-        while not warm():
-            await asyncio.sleep(0.05)
-        before, began = agent.ledger.good, poller._clock.monotonic()
+        await asyncio.sleep(OPENING)
+        before, began = agent.ledger.good, clock.monotonic()
         await asyncio.sleep(seconds)
         answered = (agent.ledger.good - before) / poller.jobs[0].report.size
-        took = poller._clock.monotonic() - began
+        took = clock.monotonic() - began
         poller.stop()
         await polling
     return answered / took, 1 / seconds_per_exchange(poller)
@@ -101,7 +96,7 @@ def bus(baud: int, dead: int, seconds: float, folder: Path) -> tuple[float, floa
         process.wait_for((folder / "witness.json").exists, "the street")
         config = hurried(load_config(folder / "bench" / "site.toml"))
         agent = assemble(config, SystemClock(), epoch=1)
-        return run_precisely(measure(agent, seconds, dead))
+        return run_precisely(measure(agent, seconds))
 
 
 def run(quick: bool = False) -> list[Row]:
@@ -109,13 +104,14 @@ def run(quick: bool = False) -> list[Row]:
     rows: list[Row] = []
     for baud in (9600, 115200):
         for dead, target in ((0, 0.90), (1, 0.85)):
-            seconds = 6.0 if quick else 30.0
+            seconds = (6.0 if quick else 30.0) + dead * 14.0
             say(f"bus at {baud} baud, {dead} dead of {UNITS}, {seconds:g} s")
             with tempfile.TemporaryDirectory() as folder:
                 rate, limit = bus(baud, dead, seconds, Path(folder))
             name = f"bus {baud} baud, {UNITS - dead} healthy{' and a dead unit' if dead else ' units'}"
             rows.append(row(f"{name}: exchanges", rate, "1/s", f"the wire allows {limit:.1f}"))
-            rows.append(row(f"{name}: of the wire's limit", rate / limit, "ratio", f"≥ {target}", rate / limit >= target))
+            met = rate / limit >= target
+            rows.append(row(f"{name}: of the wire's limit", rate / limit, "ratio", f"≥ {target}", met))
     return rows
 
 

@@ -10,6 +10,7 @@ import heapq
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.processes import Row, row, say
@@ -23,6 +24,8 @@ READINGS = 500
 TARGET = 6.0
 UNITS_A_MODEL = 3
 START_US = 1_790_000_000_000_000
+ANSWERED_AFTER_US = (20_000, 120_000)
+"""A reply on a 9600 baud line comes this long after its poll was due: its time stamp has no round digits."""
 MSS = 1448
 """Payload of a TCP segment on Ethernet with time stamps: 1500 - 20 - 32."""
 SEGMENT = 20 + 32
@@ -83,6 +86,7 @@ class SimulatedPole:
         from firmware_sim.physics import Signal
 
         self._agent, self._clock, self._bits = agent, clock, BIT_TABLES
+        self._chance = Random(1)
         profiles = {device.name: device.profile for device in agent.config.devices}
         self._signals: dict[tuple[str, str], Signal] = {
             (name, point.name): Signal(point, profile.simulate.get(point.name), f"{name}/{point.name}", START_US)
@@ -96,21 +100,25 @@ class SimulatedPole:
 
         outbox, reader = self._agent.outbox, Reader()
         jobs = [job for poller in self._agent.pollers for job in poller.jobs]
-        queue = [(START_US + 1000 * at, at, job) for at, job in enumerate(jobs)]
+        queue = [(START_US + self._delay(), place, START_US, job) for place, job in enumerate(jobs)]
         heapq.heapify(queue)
         while queue[0][0] < START_US + seconds * 1e6:
-            at, place, job = heapq.heappop(queue)
+            at, place, due, job = heapq.heappop(queue)
             self._clock.at = at
             values, codes = job.decoder.decode(self._reply(job))
             now = self._clock.monotonic()
             job.report.answered(values, codes, at, now, self._agent.ledger, outbox)
-            heapq.heappush(queue, (at + int(job.period * 1e6), place, job))
+            due += int(job.period * 1e6)
+            heapq.heappush(queue, (due + self._delay(), place, due, job))
             while outbox.can_seal():
                 sealed = outbox.seal()
                 outbox.accepted(sealed.seq)
                 (message,) = reader.feed(sealed.frame)
                 assert isinstance(message, BatchMessage)
                 yield message.payload
+
+    def _delay(self) -> int:
+        return self._chance.randrange(*ANSWERED_AFTER_US)
 
     def _reply(self, job: Job) -> bytes:
         from device_profiles.spans import encode_registers

@@ -32,6 +32,8 @@ class Rig:
     broker: Child
     ingest: Child
     api_port: int
+    page_port: int
+    centre: Path
 
     def get(self, path: str) -> Any:
         """A JSON body of ingest's API."""
@@ -66,13 +68,14 @@ def write_profile(folder: Path, period: float, points: int = POINTS, table: str 
     return library
 
 
-def write_site(folder: Path, library: Path, ports: Sequence[int], broker: int) -> Path:
-    """A pole with one Modbus TCP link and one unit a port."""
+def write_site(folder: Path, library: Path, ports: Sequence[int], broker: int, slower: Sequence[float] = ()) -> Path:
+    """A pole with one Modbus TCP link and one unit a port; `slower`: poll periods of the first units, in seconds."""
     site = folder / "site.toml"
+    periods = [f"period = {period}\n" for period in slower] + [""] * (len(ports) - len(slower))
     links = "".join(
         f'\n[[links]]\nname = "tcp-{at}"\nurl = "tcp://127.0.0.1:{port}"\n'
-        f'\n[[devices]]\nname = "unit-{at:03}"\nprofile = "{MODEL}"\nlink = "tcp-{at}"\nunit = 1\n'
-        for at, port in enumerate(ports)
+        f'\n[[devices]]\nname = "unit-{at:03}"\nprofile = "{MODEL}"\nlink = "tcp-{at}"\nunit = 1\n{period}'
+        for at, (port, period) in enumerate(zip(ports, periods, strict=True))
     )
     site.write_text(
         f'[site]\nname = "bench"\nprofiles = ["{library}"]\n\n[gateway]\nsocket = "pole.sock"\n\n'
@@ -111,13 +114,16 @@ def kuimen(*words: str | Path) -> list[str | Path]:
 
 
 @contextlib.contextmanager
-def rig(folder: Path, ports: Sequence[int], period: float, points: int = POINTS) -> Iterator[Rig]:
+def rig(
+    folder: Path, ports: Sequence[int], period: float, points: int = POINTS, slower: Sequence[float] = ()
+) -> Iterator[Rig]:
     """Broker, ingest and a pole that polls `ports` every `period` seconds, for the length of a with block."""
     allowed = max(period, FASTEST_PERIOD)
     busy, rest = cores()
     mqtt, api = free_port(), free_port()
-    site = write_site(folder, write_profile(folder, allowed, points), ports, mqtt)
-    centre = write_centre(folder, mqtt, api, free_port())
+    site = write_site(folder, write_profile(folder, allowed, points), ports, mqtt, slower)
+    page = free_port()
+    centre = write_centre(folder, mqtt, api, page)
     with (
         broker(folder, rest, mqtt) as nats,
         child("ingest", kuimen("ingest", "run", centre), folder, rest) as ingest,
@@ -127,6 +133,6 @@ def rig(folder: Path, ports: Sequence[int], period: float, points: int = POINTS)
         if period < allowed:
             command = [sys.executable, "-m", "tests.benchmarks.hurried_pole", site, str(period)]
         with child("pole", command, folder, busy) as pole:
-            running = Rig(pole, nats, ingest, api)
+            running = Rig(pole, nats, ingest, api, page, centre)
             pole.wait_for(lambda: running.stored() > 0, "the first reading in the centre's store")
             yield running

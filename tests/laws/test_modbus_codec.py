@@ -290,6 +290,23 @@ def test_one_wrong_byte_is_no_answer(talk: tuple[Request, bytes, list[int]], uni
     )
 
 
+def test_an_exception_with_the_code_zero_is_no_success() -> None:
+    """Found by the fuzzer: it passed for a normal reply without data."""
+    nonsense = modbus_rtu.frame(1, bytes([0x83, 0]))
+    good = bytes.fromhex("01 03 04 01 D7 00 D6 CA 69")
+    exchange = RtuExchange(1, Read(3, 0, 2))
+    exchange.feed(nonsense)
+    assert exchange.take(silent=True) is None
+    exchange.feed(good)
+    answer = exchange.take()
+    assert answer is not None
+    assert answer.frame == good
+    over_tcp = TcpExchange(1, Read(3, 0, 2), 9)
+    over_tcp.feed(modbus_tcp.frame(9, 1, bytes([0x83, 0])))
+    assert over_tcp.take() is None
+    assert [stray.data[-2:] for stray in over_tcp.strays] == [bytes([0x83, 0])]
+
+
 def test_a_bad_checksum_is_called_so() -> None:
     exchange = RtuExchange(1, Read(3, 0, 2))
     exchange.feed(bytes.fromhex("01 03 04 01 D7 00 D6 CA 68"))

@@ -40,7 +40,6 @@ export class Chart {
     const { x, line, uncertain } = frame.columns;
     this.plot.batch(() => {
       this.plot.setData([x, line, uncertain], false);
-      this.plot.setScale("y", { min: null, max: null } as unknown as { min: number; max: number });
       this.plot.setScale("x", { min: frame.from / 1e6, max: frame.to / 1e6 });
     });
   }

@@ -57,7 +57,8 @@ def on_memory(units: Iterable[FakeUnit], made: list[MemoryLink]) -> Callable[[Li
 
 
 class FakeGateway:
-    """The gateway's side of the socket: keeps what it accepts, refuses while `refusal` is set, and checks every ledger."""
+    """The gateway's side of the socket: keeps what it accepts, refuses while `refusal` is set, and checks
+    every ledger."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -112,7 +113,8 @@ class FakeGateway:
         return None
 
     def receive(self, message: BatchMessage) -> HandoverReceipt:
-        """Accept a batch, unless refusing; a batch that is here already is acknowledged and changes nothing."""
+        """Accept a batch, unless refusing; a batch that is here already is acknowledged and changes
+        nothing."""
         batch = decode_batch(message.payload)
         name = batch.origin, batch.epoch, batch.seq
         if self.refusal:
@@ -126,7 +128,8 @@ class FakeGateway:
         return HandoverReceipt(*name, True)
 
     def check(self) -> None:
-        """The identity, at each sealing: what the agent says it handed over is here or refused with a reason."""
+        """The identity, at each sealing: what the agent says it handed over is here or refused with a
+        reason."""
         whole = msgspec.structs.replace(self.ledger, spooled=self.readings, waiting=self.readings)
         assert whole.differences() == []
 

@@ -1,4 +1,5 @@
-"""The breaker's law: whatever a unit does, silence costs the bus less than two percent once the breaker is open."""
+"""The breaker's law: whatever a unit does, silence costs the bus less than two percent once the breaker is
+open."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Site files, wrong and right: one folder a case, with what the operator must read in `expected.txt`.
 
-A new mistake found in the field becomes a new folder; `REWRITE=1 pytest` writes what is said now, for a person to judge.
+A new mistake found in the field becomes a new folder; `REWRITE=1 pytest` writes what is said now, for a
+person to judge.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ def said_about(path: Path) -> str:
     except ConfigError as wrong:
         return str(wrong).replace(str(path.parent) + "/", "") + "\n"
     lines = [
-        f"{device.name}: every {span.period:g} s function {span.read.function} from {span.start}, {span.count} registers"
+        f"{device.name}: every {span.period:g} s function {span.read.function} "
+        f"from {span.start}, {span.count} registers"
         for device in config.devices
         for span in device.spans()
     ]
-    lines += [f"{load['link']}: {load['units']} units, {load['readings_s']:g} readings/s" for load in link_loads(config)]
+    lines += [
+        f"{load['link']}: {load['units']} units, {load['readings_s']:g} readings/s" for load in link_loads(config)
+    ]
     series = build_manifest(config).series
     lines += [f"series {entry.device} {entry.point} [{entry.unit}] within {entry.period_s:g} s" for entry in series]
     return "\n".join(lines) + "\n"
@@ -69,7 +73,9 @@ def test_a_link_url_says_its_timing(url: str, framing: str, silence_ms: float, b
     assert target.byte_seconds * 1e6 == pytest.approx(byte_us, abs=1)
 
 
-@pytest.mark.parametrize("url", ["", "serial://ttyS1", "tcp://:502", "tcp://host:port", "tcp://h:502/x", "serial:///d?baud="])
+@pytest.mark.parametrize(
+    "url", ["", "serial://ttyS1", "tcp://:502", "tcp://host:port", "tcp://h:502/x", "serial:///d?baud="]
+)
 def test_a_wrong_link_url_is_told_in_a_sentence(url: str) -> None:
     with pytest.raises(LinkUrlError):
         parse_link_url(url)

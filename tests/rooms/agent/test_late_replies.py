@@ -59,7 +59,9 @@ asks = st.lists(
 )
 
 
-def check_never_stale(url_target: object, plan: list[tuple[tuple[int, int, int], float]], fate_list: list[Fate]) -> None:
+def check_never_stale(
+    url_target: object, plan: list[tuple[tuple[int, int, int], float]], fate_list: list[Fate]
+) -> None:
     """Ask `plan`; every accepted answer must be that of one of the attempts of its own exchange."""
     target = SERIAL if url_target == "serial" else TCP
     ledger = Ledger()
@@ -144,7 +146,7 @@ def test_every_answer_is_counted_once(
                 accepted += count
             await asyncio.sleep(pause)
         await bus.settle()
-        assert bus.unexpected == 0
+        assert bus.strays.unexpected == 0
         bus.close()
 
     run_virtual(main(), limit=10_000)
@@ -197,7 +199,7 @@ def test_an_adapter_that_hears_itself_is_tolerated() -> None:
         for start in (0, 0x0A00, 0x0300):
             outcome = await bus.exchange(question(1, start, 5))
             assert outcome.answer is not None and outcome.answer.data[:2] == start.to_bytes(2, "big")
-        assert bus.stray_bytes == 0
+        assert bus.strays.bytes == 0
         bus.close()
 
     run_virtual(main())

@@ -16,7 +16,15 @@ LIBRARY = load_library()
 
 def point(name: str, table: str, address: int, kind: str, period: float, length: int = 1) -> Point:
     return Point(
-        name=name, title={}, quantity="", unit="1", table=table, address=address, type=kind, period=period, length=length
+        name=name,
+        title={},
+        quantity="",
+        unit="1",
+        table=table,
+        address=address,
+        type=kind,
+        period=period,
+        length=length,
     )
 
 
@@ -34,7 +42,9 @@ def maps(draw: st.DrawFn) -> ModbusMap:
             address += draw(st.sampled_from([0, made.registers, made.registers, made.registers + 1, 12]))
     first = draw(st.integers(0, 80))
     avoid = (Avoid(table="holding", first=first, last=first + draw(st.integers(0, 3)), why="it does something"),)
-    return ModbusMap(points=tuple(points), max_block=draw(st.integers(4, 40)), avoid=avoid if draw(st.booleans()) else ())
+    return ModbusMap(
+        points=tuple(points), max_block=draw(st.integers(4, 40)), avoid=avoid if draw(st.booleans()) else ()
+    )
 
 
 def owned(modbus: ModbusMap) -> set[tuple[str, int]]:

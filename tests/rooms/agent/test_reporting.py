@@ -91,9 +91,7 @@ def test_texts_and_wide_numbers_travel_apart() -> None:
 
 
 replies = st.lists(
-    st.lists(
-        st.one_of(st.just(None), st.sampled_from([0.0, 1.0, 1.5, 2.0, 40.0])), min_size=3, max_size=3
-    ),
+    st.lists(st.one_of(st.just(None), st.sampled_from([0.0, 1.0, 1.5, 2.0, 40.0])), min_size=3, max_size=3),
     max_size=30,
 )
 

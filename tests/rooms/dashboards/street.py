@@ -35,14 +35,16 @@ def device(name: str, zh: str, en: str, gateway: str, points: list[Json], code: 
     }
 
 
-def ledger(waiting: int = 12, differences: tuple[str, ...] = ()) -> Json:
-    """A ledger of 3,214 readings."""
+def ledger(at: int, waiting: int = 12, differences: tuple[str, ...] = ()) -> Json:
+    """A ledger of 3,214 readings; both gateways spoke last at ``at``."""
     total: dict[str, Any] = {
         **{"polled": 3214, "good": 3180, "uncertain": 4, "bad": {"timeout": 30}, "unchanged": 200, "pending": 0},
         **{"discarded": {"late": 3}, "handed": 3014, "spooled": 3014, "refused": {}, "duplicate": 2},
         **{"stored": 3000 - waiting + 12, "rejected": {}, "given_up": {}, "waiting": waiting},
     }
-    states = [{"gateway": name, "online": name == "kz-001", "at": 0, "ledger": total} for name in ("kz-001", "kz-002")]
+    states = [
+        {"gateway": name, "online": name == "kz-001", "at": at, "ledger": total} for name in ("kz-001", "kz-002")
+    ]
     return {
         "intake": {
             **{"arrived": 3002, "stored": 3000, "duplicate": 2, "rejected": {}, "later": {"unknown_manifest": 5}},
@@ -84,7 +86,7 @@ def lay_out(upstream: Upstream) -> None:
         NOISE: [NOISE, 48.2, now - SECOND, "uncertain", "out_of_range"],
         SOIL_PH: [SOIL_PH, 6.8, now - 400 * SECOND, "good", "none"],
     }
-    upstream.ledger = ledger()
+    upstream.ledger = ledger(now)
     upstream.history = {AIR_TEMPERATURE: broken_line(now)}
 
 

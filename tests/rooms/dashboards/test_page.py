@@ -68,8 +68,10 @@ def open_page(browser: Browser, server: tuple[str, int], upstream: Upstream) -> 
     url = server[0]
     context = browser.new_context(viewport={"width": 1440, "height": 900}, timezone_id="Asia/Shanghai")
 
-    def visit(query: str = "") -> Page:
+    def visit(query: str = "", with_clock: bool = False) -> Page:
         page = context.new_page()
+        if with_clock:
+            page.clock.install()
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", note)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -221,6 +223,26 @@ def test_a_cut_stream_is_told_across_the_page_and_heals(open_page: Open, upstrea
     in_state(page, street.AIR_TEMPERATURE, "fresh")
 
 
+def test_a_stream_without_a_heartbeat_counts_as_cut(open_page: Open, upstream: Upstream) -> None:
+    """The connection stands and nothing comes: the page's own time runs on for a quarter of a minute."""
+    page = open_page("?lang=en", with_clock=True)
+    in_state(page, street.AIR_TEMPERATURE, "fresh")
+    upstream.deaf = True
+    page.clock.fast_forward(16_000)
+    expect(page.get_by_role("alert")).to_contain_text("not a byte on the stream")
+    expect(page.locator(".point[data-state=fresh]")).to_have_count(0)
+
+
+def test_a_pole_that_says_nothing_is_not_online(open_page: Open, upstream: Upstream) -> None:
+    page = open_page("?lang=en")
+    pole = page.get_by_role("region", name="Pole kz-001")
+    expect(pole.locator("header")).to_contain_text("online")
+    expect(page.get_by_role("region", name="Pole kz-002").locator("header")).to_contain_text("offline")
+    upstream.now += 40 * SECOND
+    upstream.push("ledger", {**upstream.ledger, "now": upstream.now})
+    expect(pole.locator("header")).to_contain_text("no state for 40 s")
+
+
 def test_opened_while_ingest_is_down_it_says_so_and_recovers(open_page: Open, upstream: Upstream) -> None:
     upstream.stop()
     page = open_page()
@@ -237,7 +259,7 @@ def test_the_ledger_is_a_sentence_and_turns_red(open_page: Open, upstream: Upstr
     expect(strip).to_have_class(re.compile("is-ok"))
     page.get_by_text("Details").click()
     expect(strip).to_contain_text("no answer from the device 30")
-    wrong = street.ledger(differences=("kz-001: spooled = 3,014 but the sum is 3,013",))
+    wrong = street.ledger(upstream.now, differences=("kz-001: spooled = 3,014 but the sum is 3,013",))
     upstream.push("ledger", {**wrong, "now": upstream.now})
     expect(strip).to_have_class(re.compile("is-wrong"))
     expect(page.get_by_role("alert")).to_contain_text("but the sum is 3,013")

@@ -44,6 +44,8 @@ class Upstream:
         self.history: dict[int, Json] = {}
         self.ledger: Json = EMPTY_LEDGER
         self.streams: set[asyncio.Queue[bytes | None]] = set()
+        self.deaf = False
+        """True: takes questions for the device list and never answers."""
         self.asked: list[tuple[str, str, dict[str, str]]] = []
         self._thread: threading.Thread | None = None
         self._server: uvicorn.Server | None = None
@@ -138,6 +140,8 @@ def _app(upstream: Upstream) -> FastAPI:
 
     @app.get("/api/v1/devices")
     async def devices() -> Json:
+        if upstream.deaf:
+            await never()
         return _device_body(upstream)
 
     @app.get("/api/v1/latest")

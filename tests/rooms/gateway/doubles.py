@@ -309,7 +309,7 @@ class Centre:
 
 
 def make_config(
-    folder: Path, port: int = 1, quota: int = 64 << 20, qos: int = 0, resend: float = 0.3, drain: float = 10.0,
+    folder: Path, port: int = 1, quota: int = 64 << 20, qos: int = 0, resend: float = 5.0, drain: float = 10.0,
     window: int = 64, late: float = 60.0, keep: float | None = None,
 ) -> GatewayConfig:  # fmt: skip
     """A gateway in a folder, impatient enough for tests."""

@@ -135,3 +135,29 @@ def test_a_full_disk_stops_receipts_and_recovers_without_a_restart(tmp_path: Pat
             assert process.stop() == 0
         finally:
             process.kill()
+
+
+def test_sigterm_while_the_disk_is_full_leaves_in_order_and_loses_nothing(tmp_path: Path) -> None:
+    async def body(port: int) -> None:
+        async with Sender(port) as sender:
+            await sender.announce(manifest())
+            await sender.send(batch(1))
+            await sender.receipts(1)
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+            await sender.send(batch(2))
+            with pytest.raises(TimeoutError):
+                await sender.receipts(1, seconds=0.5)
+            assert await asyncio.to_thread(process.stop) == 0, process.log.read_text()
+            await asyncio.to_thread(process.start)
+            await sender.send(batch(1))
+            await sender.send(batch(2))
+            receipts = [r.outcome for r in await sender.receipts(2) if isinstance(r, Receipt)]
+            assert receipts == [Outcome.DUPLICATE, Outcome.STORED]
+
+    with nats_server(tmp_path / "broker") as broker:
+        process = Process(write_centre(tmp_path, broker.port))
+        try:
+            process.start()
+            asyncio.run(body(broker.port))
+        finally:
+            process.kill()

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from firmware_sim.children import Child, DemoError, await_ready, end_all
 from firmware_sim.demo import demo
 from firmware_sim.ports import free_ports
+from tests.rooms.sim.bench import PROFILE
 from tests.rooms.sim.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,9 +40,40 @@ def _gone(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
-def test_the_demo_adds_up(tmp_path: Path) -> None:
+FAULTS = {
+    "rtu": [
+        "{}",
+        "{ late = { probability = 0.3, delay_ms = 310 }, truncated = { probability = 0.1 } }",
+        "{ late = { probability = 0.2, delay_ms = 900 } }",
+        "{ bad_checksum = { probability = 0.2 }, exception = { probability = 0.2, code = 6 } }",
+        "{ silent = { probability = 0.2 } }",
+        "{ dead = true }",
+    ],
+    "tcp": ["{}", "{ late = { probability = 0.3, delay_ms = 310 }, truncated = { probability = 0.1 } }"],
+}
+
+
+def _every_fault(folder: Path) -> Path:
+    """A street of one pole where everything in the catalogue happens, twice a second to each unit."""
+    (folder / "profiles").mkdir()
+    quick = PROFILE.replace("period = 1\n", "period = 0.5\n")
+    (folder / "profiles" / "test-bench.toml").write_text(quick, encoding="utf-8")
+    text = '[street]\nname = "faulty"\nprofiles = ["profiles"]\n[[poles]]\nname = "p1"\n'
+    for kind, speed in (("rtu", "baud = 38400\n"), ("tcp", "")):
+        text += f'[[poles.links]]\nname = "{kind}"\nkind = "{kind}"\n{speed}'
+        for unit, faults in enumerate(FAULTS[kind], 1):
+            text += f'[[poles.links.units]]\nunit = {unit}\ndevice = "{kind}{unit}"\nprofile = "test-bench"\n'
+            text += f"faults = {faults}\n"
+    path = folder / "street.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("street", ["demo", "every fault"])
+def test_it_adds_up_to_the_reading(tmp_path: Path, street: str) -> None:
     port = free_ports(1)[0]
-    command = [sys.executable, "-m", "kuimen", "demo", "--seconds", "6", "--port", str(port)]
+    plan = street if street == "demo" else str(_every_fault(tmp_path))
+    command = [sys.executable, "-m", "kuimen", "demo", "--seconds", "6", "--port", str(port), "--street", plan]
     done = subprocess.run(
         [*command, "--dir", str(tmp_path / "run")], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymodbus.exceptions import ModbusIOException
+from pymodbus.exceptions import ConnectionException, ModbusIOException
 
 from firmware_sim.faults import Fault
 from firmware_sim.running import RunningStreet
@@ -20,7 +20,7 @@ def _read(client: Any, unit: int = 1) -> list[int] | int | None:
     """The registers, an exception's code, or None where nothing right came back."""
     try:
         reply = client.read_holding_registers(10, count=5, device_id=unit)
-    except ModbusIOException:
+    except (ModbusIOException, ConnectionException):
         return None
     if reply.isError():
         return int(reply.exception_code)

@@ -1,6 +1,6 @@
 /** Devices by the pole whose gateway sends them; a pole's own state comes from the ledger. */
 
-import { formatCount } from "../format";
+import { formatAge, formatCount } from "../format";
 import { titleOf } from "../i18n";
 import type { Device } from "../model";
 import { usePage, useTopics } from "./context";
@@ -46,11 +46,18 @@ function Pole({ name, devices }: { name: string; devices: Device[] }) {
   );
 }
 
+/** A gateway tells its state every 2 s; an "online" that nobody has repeated for this long (µs) is no green light. */
+const STATE_HOLDS_US = 15e6;
+
 function PoleState({ name }: { name: string }) {
   const { model, t, address } = usePage();
-  useTopics("ledger", "link");
+  useTopics("ledger", "link", "clock");
   const state = model.cut ? undefined : model.ledger?.gateways.find((one) => one.gateway === name);
   if (!state) return <span class="polestate is-unknown">{t("gatewayUnknown")}</span>;
+  const age = model.clock.now() - state.at;
+  if (state.online && age > STATE_HOLDS_US) {
+    return <span class="polestate is-stale">{t("gatewayStale", { age: formatAge(age, address.lang) })}</span>;
+  }
   const waiting = state.ledger?.waiting ?? 0;
   return (
     <>
