@@ -25,7 +25,7 @@ bench: $(VENV)/.dev web debian  ## figures beside their targets; PEERS=1 measure
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 web: $(VENV)/.run  ## the live page, built into dashboards/static
-	@$(BIN)/python dashboards/build_web.py
+	@$(BIN)/python dashboards/build_web.py --fetch-node
 
 debian:
 	@sh tests/setup_debian.sh

@@ -24,6 +24,8 @@ from edge_agent.strays import Strays
 #: Seconds of silence inside a frame after which the rest is not waited for: several USB adapter latencies (16
 #: ms each).
 BYTE_GAP = 0.05
+#: Seconds after which the beginning of a frame is noise: a stalled adapter may deliver the rest after we gave it up.
+UNFINISHED_SECONDS = 0.5
 #: Reasons after which the same question is asked again: the unit did answer, the line damaged it.
 RETRIED = frozenset({Reason.BAD_CHECKSUM, Reason.TRUNCATED})
 
@@ -142,9 +144,9 @@ class Bus:
 
     async def _attempt(self, question: Question) -> tuple[Answer | None, Reason]:
         await self._silence()
-        # An unfinished late frame goes on inside this exchange, but only if it was still arriving a moment
-        # ago.
-        self.strays.judge(final=not self._is_stream and self._clock.monotonic() - self._busy_until > self._gap)
+        # An unfinished frame goes on inside this exchange, unless it has been left alone for too long.
+        idle = self._clock.monotonic() - self._busy_until
+        self.strays.judge(final=not self._is_stream and idle > UNFINISHED_SECONDS)
         if not self.up:
             self._at = self._clock.now()
             return None, Reason.LINK_DOWN

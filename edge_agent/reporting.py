@@ -95,7 +95,7 @@ class SpanReport:
             return [
                 i
                 for i, (new, old, band) in enumerate(zip(values, self._values, self._deadbands, strict=True))
-                if new != old and not -band <= new - old <= band  # type: ignore[operator]
+                if new != old and not -band <= new - old <= band  # type: ignore[operator]  # plain: all are numbers
             ]
         return [i for i in range(self.size) if self._differs(i, values[i], codes[i])]
 
@@ -130,7 +130,7 @@ class SpanReport:
                 self._codes = codes
         self._next_due = min(self._due)
         if self._plain and not any(map(_is_int, told)):
-            outbox.add(at, aliases, told, told_codes)  # type: ignore[arg-type]
+            outbox.add(at, aliases, told, told_codes)  # type: ignore[arg-type]  # plain: all are numbers
             return
         for i, alias, value, code in zip(news, aliases, told, told_codes, strict=True):
             outbox.add_any(at, alias, value, code, self._texts[i])

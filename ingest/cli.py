@@ -129,6 +129,8 @@ def gaps(centre: Path, limit: int, as_json: bool) -> None:
     if as_json:
         _print_json(answer)
         return
+    if not answer["gaps"]:
+        print("no gap has been told")
     for gap in answer["gaps"]:
         count = "unknown" if gap["readings"] is None else f"{gap['readings']:,}"
         devices = ", ".join(gap["devices"]) or "all devices"

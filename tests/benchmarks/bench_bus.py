@@ -42,7 +42,8 @@ def street(folder: Path, baud: int, dead: int) -> Path:
     )
     path = folder / "bus.toml"
     path.write_text(
-        '[street]\nname = "bus"\nseed = 1\n\n[[poles]]\nname = "bench"\n\n[[poles.links]]\nname = "line"\nkind = "rtu"\n'
+        '[street]\nname = "bus"\nseed = 1\n\n[[poles]]\nname = "bench"\n\n'
+        '[[poles.links]]\nname = "line"\nkind = "rtu"\n'
         f"baud = {baud}\nturnaround_ms = {TURNAROUND_MS}\n{units}"
     )
     return path

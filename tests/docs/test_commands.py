@@ -24,11 +24,11 @@ READERS = {
     "gateway/README.md": "tests/rooms/gateway/test_readme.py",
     "ingest/README.md": "tests/rooms/ingest/test_cli.py",
     "dashboards/README.md": "tests/rooms/dashboards/test_readme.py",
-    "firmware_sim/README.md": "tests/rooms/sim/test_cli.py",
+    "firmware_sim/README.md": "tests/docs/test_commands.py",
 }
 """Which test runs the commands of which page."""
 
-FOLLOWS = ("tap",)
+FOLLOWS = ("tap", "run", "bench")
 """Verbs that go on until they are told to stop."""
 
 
@@ -106,13 +106,23 @@ def first_line_of(words: list[str], folder: Path) -> None:
         assert child.wait(PATIENCE) in (0, 130)
 
 
-@pytest.mark.parametrize("command", [command for command in FRONT if command.startswith("kuimen ")])
-def test_a_command_of_the_front_page_runs(command: str, demo: Path) -> None:
+def run_as_written(command: str, folder: Path) -> None:
+    """Run a `kuimen` command line of a page; it must say something and end well."""
     words = [sys.executable, "-m", "kuimen", *shlex.split(command)[1:]]
-    words = [word.replace("run/demo", str(demo)) for word in words]
     if words[4] in FOLLOWS:
-        first_line_of(words, ROOT)
+        first_line_of(words, folder)
         return
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=3 * PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
+
+
+@pytest.mark.parametrize("command", [command for command in FRONT if command.startswith("kuimen ")])
+def test_a_command_of_the_front_page_runs(command: str, demo: Path) -> None:
+    run_as_written(command.replace("run/demo", str(demo)), ROOT)
+
+
+@pytest.mark.parametrize("command", commands_of("firmware_sim/README.md"))
+def test_a_command_of_the_street_runs(command: str, tmp_path: Path) -> None:
+    port = f" --port {free_port()}" if command.startswith("kuimen demo") else ""
+    run_as_written(command + port, tmp_path)

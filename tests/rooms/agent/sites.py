@@ -27,7 +27,11 @@ from edge_agent.links import LinkTarget
 from tests.rooms.agent.wire import FakeUnit, MemoryLink
 
 
-def write_site(folder: Path, units: int = 1, extra: str = "", device: str = "", profile: str = "renke-louver") -> Path:
+LIBRARY = Path(__file__).with_name("library")
+"""Profiles of the tests' own: what they count must not change when the library learns."""
+
+
+def write_site(folder: Path, units: int = 1, extra: str = "", device: str = "", profile: str = "agent-louver") -> Path:
     """A site with one line at 9600 baud and `units` units of one model."""
     path = folder / "site.toml"
     devices = "".join(
@@ -35,7 +39,7 @@ def write_site(folder: Path, units: int = 1, extra: str = "", device: str = "", 
         for n in range(1, units + 1)
     )
     path.write_text(
-        '[site]\nname = "test-1"\n\n[gateway]\nsocket = "gw.sock"\n\n'
+        f'[site]\nname = "test-1"\nprofiles = ["{LIBRARY}"]\n\n[gateway]\nsocket = "gw.sock"\n\n'
         f'[[links]]\nname = "line"\nurl = "serial:///dev/none?baud=9600"\n{devices}{extra}'
     )
     return path

@@ -17,6 +17,7 @@ from edge_agent.assembly import build_manifest
 from edge_agent.config import load_config
 from edge_agent.links import LinkUrlError, parse_link_url
 from edge_agent.loads import link_loads
+from tests.rooms.agent.sites import LIBRARY
 
 CASES = Path(__file__).parents[2] / "cases" / "agent"
 
@@ -45,6 +46,7 @@ def said_about(path: Path) -> str:
 def test_case(case: Path, tmp_path: Path) -> None:
     site = tmp_path / "site.toml"
     shutil.copy(case / "site.toml", site)
+    shutil.copytree(LIBRARY, tmp_path / "library")
     said = said_about(site)
     if os.environ.get("REWRITE"):
         (case / "expected.txt").write_text(said)

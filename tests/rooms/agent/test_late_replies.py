@@ -203,3 +203,24 @@ def test_an_adapter_that_hears_itself_is_tolerated() -> None:
         bus.close()
 
     run_virtual(main())
+
+
+def test_an_answer_that_stalls_in_the_middle_is_still_counted_once() -> None:
+    """The adapter holds the second half back for longer than the byte gap: the retry meets it, and nothing
+    is lost twice."""
+    ledger = Ledger()
+    unit = FakeUnit(1, stamped)
+    link = MemoryLink(SERIAL, [unit])
+    link.stall = (1, 0.08)
+
+    async def main() -> None:
+        bus = Bus(link, VirtualClock(), ledger)
+        await bus.open()
+        outcome = await bus.exchange(question(1, 0, 5))
+        assert outcome.answer is not None and outcome.answer.data[:2] == b"\0\1"
+        await bus.settle()
+        assert bus.strays.unexpected == 0
+        bus.close()
+
+    run_virtual(main())
+    assert (unit.answered, ledger.discarded) == (2, {"late": 5})

@@ -1,4 +1,5 @@
-"""Every command in the room's README runs as it stands there, on a real pseudo-terminal and beside a real gateway program."""
+"""Every command in the room's README runs as it stands there, on a real pseudo-terminal and beside a real
+gateway program."""
 
 from __future__ import annotations
 

@@ -84,6 +84,9 @@ class MemoryLink:
         self.down = ""
         self.opened = 0
         self.echo = echo
+        #: (number of a reply, seconds): its second half is delivered that much later, by a stalled adapter.
+        self.stall = (0, 0.0)
+        self._replies = 0
         self._receiver: Receiver | None = None
         self._requests = RtuRequestReader()
         self._tcp_requests = TcpRequestReader()
@@ -159,9 +162,12 @@ class MemoryLink:
         if not self.target.byte_seconds:
             self._later(start, data, receiver)
             return
+        self._replies += 1
+        held = self.stall[1] if self.stall[0] == self._replies else 0.0
         for position in range(0, len(data), 4):
             piece = data[position : position + 4]
-            self._later(start + (position + len(piece)) * self.target.byte_seconds, piece, receiver)
+            late = held if position >= len(data) // 2 else 0.0
+            self._later(start + (position + len(piece)) * self.target.byte_seconds + late, piece, receiver)
 
     def _later(self, when: float, data: bytes, receiver: Receiver) -> None:
         def arrive() -> None:
