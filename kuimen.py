@@ -2,11 +2,11 @@
 
 import asyncio
 import importlib
+import importlib.util
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -26,12 +26,12 @@ COMMANDS = {
 }
 
 EXTRAS = {
-    "edge_agent": "pole",
-    "gateway": "pole",
-    "ingest": "centre",
+    **dict.fromkeys(("agent", "gateway", "pole"), "pole"),
+    **dict.fromkeys(("ingest", "ledger"), "centre"),
     "dashboards": "dashboards",
-    "firmware_sim": "sim",
+    **dict.fromkeys(("sim", "demo"), "sim"),
 }
+"""The extra that each sub-command needs."""
 
 
 class FrontDoor(click.Group):
@@ -42,21 +42,13 @@ class FrontDoor(click.Group):
         return [*ROOMS, *COMMANDS]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """The room's own command group; a clear message where its extra is missing."""
+        """The room's own command group."""
         if name == "pole":
             return pole
         if name not in ROOMS and name not in COMMANDS:
             return None
         module, _ = ROOMS.get(name) or COMMANDS[name]
-        try:
-            loaded = importlib.import_module(module)
-        except ModuleNotFoundError as missing:
-            room = module.partition(".")[0]
-            if missing.name and missing.name.partition(".")[0] in ("kuimen", *EXTRAS):
-                raise
-            raise click.ClickException(
-                f"`kuimen {name}` needs {missing.name}, which is not installed: pip install 'kuimen[{EXTRAS[room]}]'"
-            ) from None
+        loaded = importlib.import_module(module)
         found = loaded.cli if name in ROOMS else getattr(loaded, name)
         return found if isinstance(found, click.Command) else None
 
@@ -133,8 +125,14 @@ def run(site: Path) -> None:
             finally:
                 gateway_stop.set()
 
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(both())
+    found: list[Exception] = []
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(both())
+    except* ConfigError as wrong:  # a spool in use, a socket taken: the operator's to mend, so no traceback
+        found += wrong.exceptions
+    for trouble in found:
+        raise SystemExit(_tell(trouble))
 
 
 def _stop_on_signals() -> asyncio.Event:
@@ -191,7 +189,18 @@ def cli(verbose: bool) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-main: Callable[[], None] = cli
+def main() -> None:
+    """The `kuimen` command; names the extra to install where a sub-command's libraries are missing."""
+    try:
+        cli(prog_name="kuimen")
+    except ModuleNotFoundError as missing:
+        name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        if name not in EXTRAS or importlib.util.find_spec((missing.name or "").partition(".")[0]) is not None:
+            raise
+        needed = f"pip install 'kuimen[{EXTRAS[name]}]'"
+        print(f"`kuimen {name}` needs {missing.name}, which is not installed: {needed}", file=sys.stderr)
+        raise SystemExit(1) from None
+
 
 if __name__ == "__main__":
     main()

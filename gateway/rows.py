@@ -91,7 +91,7 @@ def take_out(connection: sqlite3.Connection, batch: int) -> tuple[int, int] | No
     if not row:
         return None
     connection.execute("DELETE FROM payloads WHERE id = ?", (batch,))
-    return row[0]  # type: ignore[no-any-return]
+    return row[0]  # type: ignore[no-any-return]  # the column is a BLOB
 
 
 def payload_of(connection: sqlite3.Connection, batch: int) -> bytes:

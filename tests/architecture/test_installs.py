@@ -77,6 +77,8 @@ def test_a_pole_loads_without_the_centre(pole: Path) -> None:
 
 
 def test_a_missing_extra_is_named(pole: Path) -> None:
-    done = subprocess.run([str(pole / "bin/kuimen"), "ingest", "--help"], capture_output=True, text=True, cwd=pole)
+    (pole / "centre.toml").write_text("")
+    line = [str(pole / "bin/kuimen"), "ingest", "run", "centre.toml"]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=pole)
     assert done.returncode == 1
     assert "kuimen[centre]" in done.stderr and "Traceback" not in done.stderr

@@ -1,7 +1,7 @@
-"""From the last byte of a unit's reply to the event on the live page's stream, reading by reading, through every real process.
+"""From the last byte of a unit's reply to the event on the live page's stream, through every real process.
 
-The units of this benchmark number their replies: each answer's registers carry a number that no other answer carries, and the page's
-server-sent events show when it arrives. Refuses to judge by fewer than 100 samples.
+The units of this benchmark number their replies: each answer's registers carry a number that no other answer carries,
+and the page's server-sent events show when it arrives. Refuses to judge by fewer than 100 samples.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.benchmarks.processes import Row, child, cores, listening, row, say
 TARGET_MS = 250.0
 FEWEST = 100
 PERIODS = (0.23, 0.29, 0.31, 0.37, 0.41, 0.43, 0.47, 0.53)
-"""Seconds between two polls of each unit: no common measure, so that replies fall anywhere between the pole's and ingest's timers."""
+"""Seconds between two polls of each unit: no common measure, so that replies fall anywhere between two commits."""
 REQUEST = 12
 """Bytes of a Modbus TCP read: header 7, function, address, count (Modbus messaging on TCP V1.0b, 4.1)."""
 
@@ -58,7 +58,11 @@ async def follow(url: str, units: NumberedUnits, samples: int, seconds: float) -
 
     delays: list[float] = []
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds), httpx.AsyncClient(timeout=None) as client, client.stream("GET", url) as page:
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(timeout=None) as client,
+            client.stream("GET", url) as page,
+        ):
             units.written.clear()  # what was said before anybody listened
             async for line in page.aiter_lines():
                 arrived = time.monotonic()

@@ -1,8 +1,8 @@
-"""The same units polled by a peer in the same run: thingsboard-gateway, in an environment of its own, into a local Mosquitto.
+"""The same units polled by a peer in the same run: thingsboard-gateway, from an environment of its own.
 
-Runs only with PEERS=1. The peer is given every advantage that its configuration has: one wide read of all registers a unit, no rate
-limits, large payloads, no statistics. Beside that it runs as its documentation shows it, with one tag a register. Refuses to believe
-its own counters: a reading counts when the broker has delivered it.
+Runs only with PEERS=1, into a local Mosquitto, without rate limits, statistics or disk, in two ways: as its
+documentation shows it, with one tag a register, and at its best, with one wide read a unit. Refuses to believe its own
+counters: a reading counts when the broker has delivered it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ PAYLOAD = 65_000
 CPU_RATIO, CEILING_RATIO = 0.1, 5.0
 NO_LIMIT = "0:0,"
 """How tb-mqtt-client writes a rate limit that is none."""
-LIMITS = ("rateLimits", "dpRateLimits", "messagesRateLimits", "deviceMessagesRateLimits", "deviceRateLimits", "deviceDpRateLimits")
+LIMITS = (
+    *("messagesRateLimits", "rateLimits", "dpRateLimits"),
+    *("deviceMessagesRateLimits", "deviceRateLimits", "deviceDpRateLimits"),
+)
 
 
 def environment() -> Path:
@@ -44,7 +47,7 @@ def environment() -> Path:
         say("peer: installing thingsboard-gateway into .venv-peers (a minute, once)")
         free = {key: value for key, value in os.environ.items() if key != "PIP_CONSTRAINT"}
         subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
-        pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", PINS]
+        pip: list[str | Path] = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", PINS]
         subprocess.run(pip, check=True, stdout=sys.stderr, env=free)
         ready.touch()
     return python
@@ -55,9 +58,10 @@ class Platform:
 
     def __init__(self, port: int) -> None:
         import paho.mqtt.client as paho
+        from paho.mqtt.enums import CallbackAPIVersion
 
         self.readings = 0
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = self._heard
         self._client.connect("127.0.0.1", port)
         self._client.subscribe([("v1/gateway/telemetry", 0), ("v1/devices/me/rpc/request/+", 0)])
@@ -105,9 +109,10 @@ def _slave(at: int, port: int, period: float, wide: bool) -> dict[str, Any]:
     tags = [{**tag, "tag": f"r{register}", "address": register} for register in range(REGISTERS)]
     if wide:
         tags = [{**tag, "tag": "r${address}", "address": f"0-{REGISTERS - 1}", "maxRegistersPerRequest": REGISTERS}]
-    place = {"host": "127.0.0.1", "port": port, "type": "tcp", "method": "socket", "unitId": 1, "deviceName": f"unit-{at}"}
+    place = {"host": "127.0.0.1", "port": port, "type": "tcp", "method": "socket", "unitId": 1}
     manners = {"timeout": 5, "retries": 1, "byteOrder": "BIG", "wordOrder": "BIG", "pollPeriod": round(period * 1000)}
-    return {**place, **manners, "timeseries": tags, "attributes": [], "attributeUpdates": [], "rpc": []}
+    nothing: dict[str, Any] = {"attributes": [], "attributeUpdates": [], "rpc": []}
+    return {**place, **manners, **nothing, "deviceName": f"unit-{at}", "timeseries": tags}
 
 
 @contextlib.contextmanager
@@ -129,7 +134,7 @@ def gateway(folder: Path, broker: int, ports: list[int], period: float, wide: bo
     """The peer on the core that the pole has in its turn."""
     python = environment()
     env = {"TB_GW_CONFIG_DIR": str(write_config(folder, broker, ports, period, wide))}
-    command = [python, "-m", "thingsboard_gateway.tb_gateway"]
+    command: list[str | Path] = [python, "-m", "thingsboard_gateway.tb_gateway"]
     with child("peer", command, folder, cores()[0], env, cwd=folder) as peer:
         yield peer
 

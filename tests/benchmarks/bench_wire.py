@@ -1,7 +1,8 @@
-"""Bytes on the wire per reading, from the agent's own batches: payload, topic, MQTT, TCP and IPv4 headers, acknowledgements apart.
+"""Bytes on the wire per reading, from the agent's own batches: payload, topic, MQTT, TCP and IPv4 headers.
 
-A pole with every model of the library is polled over simulated time: physics of the profiles, deadbands and report periods as they
-are, batches sealed at 500 readings. Refuses to count a batch that is not full.
+A pole with every model of the library is polled over simulated time: physics of the profiles, deadbands and report
+periods as they are, batches sealed at 500 readings. Refuses to count a batch that is not full; what comes down
+(receipts, TCP acknowledgements) is not in it.
 """
 
 from __future__ import annotations

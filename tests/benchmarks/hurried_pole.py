@@ -1,6 +1,7 @@
 """`kuimen pole run` with every point polled faster than a profile may ask, so that the pole's own ceiling is met first.
 
-Run as `python -m tests.benchmarks.hurried_pole SITE SECONDS`. Everything but the poll period is what the site file says.
+Run as `python -m tests.benchmarks.hurried_pole SITE SECONDS`. Refuses nothing else: all but the poll period is as the
+site file says.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Modbus TCP units for the benchmarks, in a process of their own: pymodbus serves them and every read finds new values.
 
-Run as `python -m tests.benchmarks.units COUNT FILE`: one port a unit on loopback, 100 holding registers each. FILE gets the ports,
-and about once a second how many reads were answered, as JSON. Refuses everything but a read.
+Run as `python -m tests.benchmarks.units COUNT FILE`: one port a unit on loopback, 100 holding registers each. FILE gets
+the ports, and about once a second how many reads were answered, as JSON. Refuses everything but a read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Served(TypedDict):
 
 
 def walk(seed: int = 1) -> list[int]:
-    """A bounded random walk whose neighbours always differ: values that move like a sensor's, none of them twice running."""
+    """A bounded random walk whose neighbours always differ: values that move like a sensor's, none twice running."""
     chance, value, places = random.Random(seed), 2000, []
     for _ in range(WALK):
         step = chance.randrange(1, 12) * chance.choice((-1, 1))
@@ -110,7 +110,7 @@ class Units:
 def units(count: int, folder: Path, core: int | None = None) -> Iterator[Units]:
     """`count` units for the length of a with block."""
     file = folder / "units.json"
-    command = [sys.executable, "-m", "tests.benchmarks.units", str(count), file]
+    command: list[str | Path] = [sys.executable, "-m", "tests.benchmarks.units", str(count), file]
     with child("units", command, folder, core) as process:
         process.wait_for(file.exists, "ports")
         yield Units(process, file)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -25,7 +24,6 @@ from device_profiles.quality import Reason
 from edge_agent.config import AgentConfig, load_config
 from edge_agent.links import LinkTarget
 from tests.rooms.agent.wire import FakeUnit, MemoryLink
-
 
 LIBRARY = Path(__file__).with_name("library")
 """Profiles of the tests' own: what they count must not change when the library learns."""
@@ -142,12 +140,6 @@ class FakeGateway:
         while not holds():
             self.changed.clear()
             await self.changed.wait()
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    """A context that does nothing."""
-    yield
 
 
 async def start(gateway: FakeGateway) -> asyncio.Server:

@@ -211,7 +211,7 @@ def test_an_answer_that_stalls_in_the_middle_is_still_counted_once() -> None:
     ledger = Ledger()
     unit = FakeUnit(1, stamped)
     link = MemoryLink(SERIAL, [unit])
-    link.stall = (1, 0.08)
+    link.stall = (1, 0.052)
 
     async def main() -> None:
         bus = Bus(link, VirtualClock(), ledger)

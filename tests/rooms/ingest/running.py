@@ -57,7 +57,7 @@ async def aget(config: CentreConfig, path: str) -> Any:
 async def connected(config: CentreConfig) -> None:
     """Wait until the worker has subscribed: what is published before then reaches nobody."""
     async with asyncio.timeout(20):
-        while (await aget(config, "/api/v1/ledger"))["intake"]["running"]["broker"] != "connected":  # noqa: ASYNC110
+        while (await aget(config, "/api/v1/ledger"))["intake"]["running"]["broker"] != "connected":  # noqa: ASYNC110 - another process has no event to wait for
             await asyncio.sleep(0.02)  # polls a worker through its API, bounded above
 
 

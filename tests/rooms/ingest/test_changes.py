@@ -9,9 +9,7 @@ from ingest.changes import Changes
 
 
 async def _take(stream: object, n: int) -> list[bytes]:
-    return [await anext(stream) for _ in range(n)]  # type: ignore[call-overload]
-
-
+    return [await anext(stream) for _ in range(n)]  # type: ignore[call-overload]  # the stream is an async iterator, typed wider
 def test_events_come_in_order_and_the_list_first() -> None:
     async def body() -> None:
         board = Changes()
@@ -46,7 +44,7 @@ def test_a_slow_listener_loses_the_oldest_and_is_told() -> None:
         assert b"data: 3\n" in first
         board.readings(1, b"x" * (changes.MAX_WAITING_BYTES + 1))
         assert b"skipped" in await anext(slow)
-        await slow.aclose()  # type: ignore[attr-defined]
+        await slow.aclose()  # type: ignore[attr-defined]  # an async generator in truth
         assert len(board) == 0
 
     asyncio.run(body())
@@ -59,8 +57,7 @@ def test_a_silent_stream_beats(monkeypatch: pytest.MonkeyPatch) -> None:
         board = Changes()
         stream = board.stream()
         assert await _take(stream, 2) == [b": kuimen\n\n", b": alive\n\n"]
-        await stream.aclose()  # type: ignore[attr-defined]
-
+        await stream.aclose()  # type: ignore[attr-defined]  # an async generator in truth
     asyncio.run(body())
 
 

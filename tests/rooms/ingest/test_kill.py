@@ -37,7 +37,7 @@ async def _deliver(sender: Sender, receipted: set[int], process: Process, done: 
 
 async def _kill_now_and_then(process: Process, receipted: set[int], done: asyncio.Event) -> None:
     for turn in range(1, KILLS + 1):
-        while len(receipted) < BATCHES * turn // (KILLS + 1) and not done.is_set():  # noqa: ASYNC110
+        while len(receipted) < BATCHES * turn // (KILLS + 1) and not done.is_set():  # noqa: ASYNC110 - the receipts of another thread are looked at
             await asyncio.sleep(random.uniform(0, 0.02))  # the moment is meant to be random
         process.kill()
         await asyncio.to_thread(process.start)

@@ -164,7 +164,7 @@ def test_bytes_put_aside_are_bounded(centre: Centre, monkeypatch: pytest.MonkeyP
     ]
     monkeypatch.setattr("ingest.memory.KEPT_BYTES", 100)
     centre.take(b"x" * 90)
-    assert [len(row[0]) for row in centre.rows("SELECT data FROM malformed ORDER BY no")] == [3, 3, 3, 90]  # type: ignore[arg-type]
+    assert [len(row[0]) for row in centre.rows("SELECT data FROM malformed ORDER BY no")] == [3, 3, 3, 90]  # type: ignore[arg-type]  # data is a BLOB
     assert centre.memory.accounts.malformed() == {"malformed": 13}
 
 

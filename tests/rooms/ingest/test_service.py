@@ -163,7 +163,7 @@ def test_only_our_shards_are_taken(tmp_path: Path) -> None:
             wrong = sender.topics.batch(ours).replace(f"/{ours}/", f"/{other}/")
             await stranger.send(batch(1, origin=f"{other}/agent"), topic=wrong)
             (refused,) = await stranger.receipts(1)
-            assert (refused.reason.word, refused.outcome) == ("wrong_shard", Outcome.REJECTED)  # type: ignore[union-attr]
+            assert (refused.reason.word, refused.outcome) == ("wrong_shard", Outcome.REJECTED)  # type: ignore[union-attr]  # this one has an outcome
             await sender.send(b"?", topic=sender.topics.batch(ours).replace("/batch", "/gossip"))
             await sender.send(batch(1))
             await sender.receipts(1)
