@@ -88,8 +88,8 @@ class LinkPoller:
         self._outbox = outbox
         # What was asked before this link was opened (by a process that was killed) may be answered now: on a
         # line without transaction numbers it would pass for the answer to our first question, so we listen
-        # for one time-out first.
-        longest = max((job.question.timeout for job in self.jobs), default=0.0)
+        # until no unit can still be answering.
+        longest = max((job.question.late for job in self.jobs), default=0.0)
         self._listening = longest if bus.link.target.framing == "rtu" else 0.0
         self._stopping = False
         self._nap: asyncio.Future[None] | None = None
@@ -110,10 +110,10 @@ class LinkPoller:
             self.bus.close()
 
     async def _poll_all(self) -> None:
-        now = self._clock.monotonic()
+        start = self._clock.monotonic() + self._listening
         for job in self.jobs:
-            job.due = now
-            self._push(now, job)
+            job.due = start
+            self._push(start, job)
         while not self._stopping:
             if not self.bus.up and not await self._open():
                 return

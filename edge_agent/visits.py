@@ -8,6 +8,7 @@ warns against.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,7 +27,7 @@ from edge_agent.assembly import questions_of
 from edge_agent.bus import Bus, Outcome
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
 from edge_agent.links import make_link
-from edge_agent.questions import Question
+from edge_agent.questions import LATE_SECONDS, Question
 from edge_agent.transcripts import Tape
 
 
@@ -59,6 +60,8 @@ async def open_bus(link: LinkConfig, clock: Clock, tape: Tape | None = None) -> 
     if not await bus.open():
         raise LinkTrouble(bus.trouble)
     try:
+        if link.target.framing == "rtu":
+            await asyncio.sleep(LATE_SECONDS)  # somebody may have asked just before us: see LinkPoller
         yield bus
     finally:
         bus.close()

@@ -70,6 +70,7 @@ class Line:
         self._clock = clock
         self._due: list[tuple[float, int, Sending]] = []
         self._free_at = 0.0
+        self._ready_at: dict[int, float] = {}
         self._held = b""
         self._held_until = 0.0
         self._last: Sending | None = None
@@ -169,8 +170,11 @@ class Line:
         elif fault in (Fault.BAD_CHECKSUM, Fault.TRUNCATED):
             reply = unit.misfortune.damage(fault, reply)
         wait = self._turnaround_s + (unit.misfortune.plan.delay_ms / 1000 if fault is Fault.LATE else 0.0)
+        # A unit is one loop: it answers in the order in which it was asked, so a slow answer holds up the next.
+        at = max(self._free_at + wait, self._ready_at.get(unit.address, 0.0))
+        self._ready_at[unit.address] = at
         sending = Sending(unit, question, reply, fault, not clean, data)
-        heapq.heappush(self._due, (self._free_at + wait, self.counts.questions, sending))
+        heapq.heappush(self._due, (at, self.counts.questions, sending))
 
     def _send(self, start: float, sending: Sending) -> None:
         """Write the frame piece by piece, each when its last byte is over; it counts when all of it is out."""

@@ -14,6 +14,7 @@ from device_profiles.quality import Reason
 from edge_agent import service
 from edge_agent.assembly import Agent
 from edge_agent.config import AgentConfig
+from edge_agent.questions import LATE_SECONDS
 from tests.rooms.agent.sites import FakeGateway, on_memory, site, start
 from tests.rooms.agent.wire import CLEAN, DEAD, FakeUnit, Fate, MemoryLink
 from tests.virtual_time import VirtualClock, run_virtual
@@ -58,7 +59,7 @@ def asleep(seconds: float) -> Story:
     """A story in which time passes."""
 
     async def story(gateway: FakeGateway, links: list[MemoryLink]) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(LATE_SECONDS + seconds)  # a serial line is listened to first
 
     return story
 
