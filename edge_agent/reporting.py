@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from itertools import compress
+from operator import gt, sub
 
 from device_profiles.ledger import Ledger, count
 from device_profiles.profiles import Point
@@ -46,9 +48,13 @@ class SpanReport:
         self._own = list(own)
         self._texts = [point.text for point in points]
         self._plain = not any(self._texts)
+        self._never_wide = self._plain and not any(map(_may_be_wide, points))
+        self._places = range(len(points))
         self._aliases = array("H", aliases)
         self._deadbands = list(deadbands)
         self._patience = [report - period * _ROUNDING for report in reports]
+        self._least = min(self._patience, default=0.0)
+        self._even = len(set(self._patience)) < 2
         self._values: list[Value] = []
         self._codes = b""
         self._due = [0.0] * self.size
@@ -92,11 +98,10 @@ class SpanReport:
     def _moved(self, values: list[Value], codes: bytes) -> list[int]:
         """Points whose value left its deadband, when no code changed and nothing is due."""
         if self._plain and not any(codes):
-            return [
-                i
-                for i, (new, old, band) in enumerate(zip(values, self._values, self._deadbands, strict=True))
-                if new != old and not -band <= new - old <= band  # type: ignore[operator]  # plain: all are numbers
-            ]
+            # All are finite numbers. Four maps in a row are four times as fast as one comprehension, and this runs
+            # for every reading of the pole.
+            moves = map(abs, map(sub, values, self._values))
+            return list(compress(self._places, map(gt, moves, self._deadbands)))
         return [i for i in range(self.size) if self._differs(i, values[i], codes[i])]
 
     def _differs(self, i: int, new: Value, code: int) -> bool:
@@ -115,7 +120,8 @@ class SpanReport:
     def _tell(self, news: list[int], values: list[Value], codes: bytes, at: int, now: float, outbox: Outbox) -> None:
         if len(news) == self.size:
             self._values, self._codes = list(values), codes
-            self._due = [now + patience for patience in self._patience]
+            self._next_due = now + self._least
+            self._due = [self._next_due] * self.size if self._even else [now + patience for patience in self._patience]
             aliases: Sequence[int] = self._aliases
             told, told_codes = values, codes
         else:
@@ -128,12 +134,17 @@ class SpanReport:
             told_codes = bytes([codes[i] for i in news])
             if codes != self._codes:  # every changed code is news, so the rest already agrees
                 self._codes = codes
-        self._next_due = min(self._due)
-        if self._plain and not any(map(_is_int, told)):
+            self._next_due = min(self._due)
+        if self._never_wide or (self._plain and not any(map(_is_int, told))):
             outbox.add(at, aliases, told, told_codes)  # type: ignore[arg-type]  # plain: all are numbers
             return
         for i, alias, value, code in zip(news, aliases, told, told_codes, strict=True):
             outbox.add_any(at, alias, value, code, self._texts[i])
+
+
+def _may_be_wide(point: Point) -> bool:
+    """True when a value may be a whole number beyond 2**53; no 32-bit raw becomes one by a scale that is a sane one."""
+    return point.type in ("u64", "i64") or abs(point.scale) >= 1 << 20 or abs(point.offset) >= 1 << 52
 
 
 def _is_int(value: Value) -> bool:

@@ -55,15 +55,18 @@ class Window:
     def wish(self, since: int) -> Wish | None:
         """What there is room for; None when there is none. ``since``: see ``Wish``."""
         total = self._slots - len(self._flights)
-        size = self._size - sum(len(flight.payload) for flight in self._flights.values())
-        if total <= 0 or (size <= 0 and self._flights):
+        if total <= 0:
             return None
-        under_way = Counter(flight.lane for flight in self._flights.values())
+        flights = self._flights.values()
+        size = self._size - sum([len(flight.payload) for flight in flights])
+        if size <= 0 and flights:
+            return None
+        under_way = Counter([flight.lane for flight in flights])
         unhurried = self._most_unhurried - under_way[Lane.LIVE] - under_way[Lane.BACKLOG]
         limits = {lane: max(0, most - under_way[lane]) for lane, most in self._most.items()}
         limits[Lane.LIVE] = min(limits[Lane.LIVE], max(0, unhurried))
         limits[Lane.BACKLOG] = min(limits[Lane.BACKLOG], max(0, unhurried))
-        held = frozenset(flight.id for flight in self._flights.values())
+        held = frozenset([flight.id for flight in flights])
         return Wish(held=held, limits=limits, total=total, size=size, since=since)
 
     def add(self, flight: Flight) -> None:
