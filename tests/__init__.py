@@ -1,1 +1,1 @@
-"""The laws of the house: laws, cases, transcripts, drills, benchmarks. Nothing of ours is mocked: the wire is faked instead."""
+"""The laws of the house. Nothing of ours is mocked: the wire is faked instead."""

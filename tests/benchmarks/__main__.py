@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks [--quick] [--json FILE] [NAME …]
 
-NAME is bus, ingest, agent, peer, latency or wire; all of them without one (peer only where PEERS=1). A figure that misses
-its target is marked and the exit code is 1: figures are looked at by people, never asserted in the test suite.
+NAME is bus, ingest, agent, peer, latency or wire; all of them without one (peer only where PEERS=1). A figure that
+misses its target is marked and the exit code is 1: figures are looked at by people, never asserted in the tests.
 """
 
 import argparse
@@ -22,12 +22,12 @@ Row = dict[str, Any]
 
 def machine() -> str:
     """What the figures were measured on."""
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
+    cpus = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in cpus if "model name" in line]
+    model = models[0] if models else platform.machine()
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 1024**2
-    return f"{os.cpu_count()} × {model}, {memory:.0f} GB, Linux {platform.release()}, CPython {platform.python_version()}"
+    python = f"CPython {platform.python_version()}"
+    return f"{os.cpu_count()} × {model}, {memory:.0f} GB, Linux {platform.release()}, {python}"
 
 
 def verdict(row: Row) -> str:
@@ -47,7 +47,8 @@ def print_table(rows: list[Row]) -> None:
     print("| what | measured | target | |")
     print("|---|---|---|---|")
     for row in rows:
-        print(f"| {row['name']} | {figure(row['value'])} {row.get('unit', '')} | {row.get('target') or ''} | {verdict(row)} |")
+        measured = f"{figure(row['value'])} {row.get('unit', '')}".strip()
+        print(f"| {row['name']} | {measured} | {row.get('target') or ''} | {verdict(row)} |")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Every command in every README is run. The front page's here, against a live demo; each room's by the room's own test."""
+"""Every command in every README is run: the front page's here, against a live demo; each room's by its own test."""
 
 import os
 import re
@@ -43,7 +43,8 @@ FRONT = sorted({command for page in ("README.md", "README.zh-CN.md") for command
 
 
 def test_no_page_is_forgotten() -> None:
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True)
+    line = ["git", "ls-files", "-co", "--exclude-standard", "*.md"]
+    listed = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
     pages = {page for page in listed.stdout.split() if commands_of(page)}
     assert pages <= set(READERS)
 
@@ -57,7 +58,10 @@ def test_both_front_pages_show_the_same_commands() -> None:
     assert commands_of("README.md") == commands_of("README.zh-CN.md")
 
 
-@pytest.mark.parametrize("command", sorted({c for page in ("README.md", "tests/README.md") for c in commands_of(page) if "make " in c}))
+MAKE_LINES = sorted(line for line in {*FRONT, *commands_of("tests/README.md")} if "make " in line)
+
+
+@pytest.mark.parametrize("command", MAKE_LINES)
 def test_a_make_line_is_one_that_make_knows(command: str) -> None:
     """`make test` is running now and `make demo` is run below; of the others, that make accepts them."""
     words = shlex.split(command)
