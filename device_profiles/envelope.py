@@ -23,6 +23,9 @@ VERSION = 1
 MAX_BATCH_BYTES = 900_000
 """Below the 1 MB payload limit that nats-server has by default (``max_payload``), topic and headers included."""
 
+MILLISECOND = 1000
+"""The one coarse step of time offsets, µs: a character at 9600 baud takes longer."""
+
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """What a body may inflate to: fifty times our largest batch, and no room for a bomb."""
 
@@ -63,9 +66,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 class Columns(msgspec.Struct):
     """A batch's readings, column by column, all of one length.
 
-    ``aliases``: u2 or u4, index into the manifest's series; ``offsets``: u4 or i8, µs after the batch's base;
+    ``aliases``: u2 or u4, index into the manifest's series; ``offsets``: u2, u4 or i8, steps of ``tick`` µs after
+    the batch's base (``tick``: 1, or MILLISECOND where the offsets are u2 or u4);
     ``values``: f8 or f4, NaN where the code says BAD; ``codes``: u1, quality and reason (quality.split_code).
-    ``others``: (alias, offset, value, code) of text, booleans and integers beyond 2**53. ``gaps``: what is known lost.
+    ``others``: (alias, offset in µs, value, code) of text, booleans and integers beyond 2**53. ``gaps``: what is
+    known lost.
     """
 
     aliases: Column
@@ -74,6 +79,7 @@ class Columns(msgspec.Struct):
     codes: Column
     others: list[tuple[int, int, str | int | None, int]] = []
     gaps: list[Gap] = []
+    tick: int = 1
 
 
 def encode_batch(batch: Batch) -> bytes:
@@ -133,6 +139,8 @@ def pack_body(columns: Columns, level: int = 1) -> tuple[bytes, bool]:
         fields[4] = [list(other) for other in columns.others]
     if columns.gaps:
         fields[5] = [_gap_row(gap) for gap in columns.gaps]
+    if columns.tick != 1:
+        fields[6] = columns.tick
     body = cbor2.dumps(fields)
     if level:
         deflated = zlib.compress(body, level)
@@ -147,10 +155,11 @@ def unpack_body(batch: Batch, limit: int = MAX_BODY_BYTES) -> Columns:
     if not isinstance(fields, dict):
         raise EnvelopeError(Reason.MALFORMED, "body is not a CBOR map")
     columns = Columns(
-        _view(fields.get(0), "HI"), _view(fields.get(1), "Iq"), _view(fields.get(2), "df"), _view(fields.get(3), "B")
+        _view(fields.get(0), "HI"), _view(fields.get(1), "HIq"), _view(fields.get(2), "df"), _view(fields.get(3), "B")
     )
     columns.others = _rows(fields.get(4, []), _other)
     columns.gaps = _rows(fields.get(5, []), _gap)
+    columns.tick = _tick(fields.get(6, 1), columns.offsets)
     lengths = {len(columns.aliases), len(columns.offsets), len(columns.values), len(columns.codes)}
     if len(lengths) != 1 or lengths.pop() + len(columns.others) != batch.count:
         raise EnvelopeError(Reason.MALFORMED, "columns differ in length, or from the header's count")
@@ -200,6 +209,14 @@ def _view(item: object, formats: str) -> Column:
         swapped.byteswap()
         return swapped
     return view
+
+
+def _tick(tick: object, offsets: Column) -> int:
+    if tick == 1 and type(tick) is int:
+        return 1
+    if tick != MILLISECOND or type(tick) is not int or memoryview(offsets).itemsize > 4:
+        raise EnvelopeError(Reason.MALFORMED, f"steps of {tick!r} µs, or in offsets too wide for steps")
+    return MILLISECOND
 
 
 def _inflated(body: bytes, limit: int) -> bytes:

@@ -16,6 +16,7 @@ from device_profiles.clock import Clock
 from device_profiles.exchange import Answer
 from device_profiles.ledger import Ledger, count
 from device_profiles.quality import Reason
+from edge_agent.clock import stamp
 from edge_agent.links import Link
 from edge_agent.quarantine import Asked, Quarantine
 from edge_agent.questions import Pending, Question, make_framing
@@ -112,7 +113,7 @@ class Bus:
         began = self._clock.monotonic()
         free_at = self._quarantine.free_at(question.unit, question.shape, began)
         if free_at > began:
-            return Outcome(None, Reason.LATE, self._clock.now(), 0.0, free_at)
+            return Outcome(None, Reason.LATE, stamp(self._clock), 0.0, free_at)
         answer, reason = await self._attempt(question)
         return Outcome(answer, reason, self._at, self._clock.monotonic() - began)
 
@@ -140,7 +141,7 @@ class Bus:
                 count(self._ledger.discarded, Reason.RESYNC.word, shorter.readings)
             return None
         free_at = self._quarantine.free_at(question.unit, question.shape, began)
-        return Outcome(None, Reason.LATE, self._clock.now(), 0.0, free_at)
+        return Outcome(None, Reason.LATE, stamp(self._clock), 0.0, free_at)
 
     async def _attempt(self, question: Question) -> tuple[Answer | None, Reason]:
         await self._silence()
@@ -148,7 +149,7 @@ class Bus:
         idle = self._clock.monotonic() - self._busy_until
         self.strays.judge(final=not self._is_stream and idle > UNFINISHED_SECONDS)
         if not self.up:
-            self._at = self._clock.now()
+            self._at = stamp(self._clock)
             return None, Reason.LINK_DOWN
         result = self._send(question)
         answer = None
@@ -235,7 +236,7 @@ class Bus:
 
     def _finish(self, answer: Answer | None, reason: Reason) -> None:
         if self._result is not None and not self._result.done():
-            self._at = self._clock.now()
+            self._at = stamp(self._clock)
             self._result.set_result((answer, reason))
 
     def _arm(self, deadline: float) -> None:

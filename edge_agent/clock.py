@@ -1,6 +1,17 @@
-"""The machine's clock, read in one place."""
+"""The machine's clock, read in one place, and how finely an answer's time is told."""
 
 import time
+
+from device_profiles.clock import Clock
+
+STAMP_US = 1000
+"""One character at 9600 baud takes longer than this, so finer stamps would tell of our scheduler, not of the device."""
+
+
+def stamp(clock: Clock) -> int:
+    """`at` of a reading: UTC µs, taken to the millisecond."""
+    now = clock.now()
+    return now - now % STAMP_US
 
 
 class SystemClock:

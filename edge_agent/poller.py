@@ -19,6 +19,7 @@ from device_profiles.quality import Reason
 from device_profiles.spans import BitDecoder, SpanDecoder
 from edge_agent.breaker import Breaker
 from edge_agent.bus import RETRIED, Bus, Outcome
+from edge_agent.clock import stamp
 from edge_agent.outbox import Outbox
 from edge_agent.questions import Question
 from edge_agent.reporting import SpanReport
@@ -139,7 +140,7 @@ class LinkPoller:
                 return True
             if self.bus.trouble != before:
                 _log.warning("link %s is down: %s", self.name, self.bus.trouble)
-            at, now = self._clock.now(), self._clock.monotonic()
+            at, now = stamp(self._clock), self._clock.monotonic()
             for job in self.jobs:
                 job.report.failed(Reason.LINK_DOWN, at, now, self._ledger, self._outbox)
             await self._sleep(pause)

@@ -41,7 +41,7 @@ def end_of(payload: bytes) -> int | None:
         columns = unpack_body(batch)
     except EnvelopeError:
         return None
-    offsets = [*columns.offsets, *(other[1] for other in columns.others)]
+    offsets = [*(step * columns.tick for step in columns.offsets), *(other[1] for other in columns.others)]
     return batch.base + max(offsets, default=0)
 
 

@@ -54,6 +54,7 @@ class Stack:
         self.codes: Codes = merged([c.codes for c in columns])
         self._alias = merged([c.aliases for c in columns])
         self._offsets = merged([c.offsets for c in columns])
+        self._ticks: Int64 = np.array([c.tick for c in columns], np.int64)
         self._values = merged([c.values for c in columns])
         self._known = [verdict.known or _NO_MANIFEST for verdict in verdicts]
 
@@ -77,7 +78,8 @@ class Stack:
         """Series, time, value in the stored unit, code and batch number of every reading. BAD and NaN hold NaN."""
         batches: list[Batch] = [cast(Batch, verdict.batch) for verdict in self._verdicts]
         at: Int64 = np.repeat(np.array([batch.base for batch in batches], np.int64), self.counts)
-        at += self._offsets.astype(np.int64, copy=False)
+        offsets: Int64 = self._offsets.astype(np.int64, copy=False)
+        at += offsets if (self._ticks == 1).all() else offsets * np.repeat(self._ticks, self.counts)
         index = np.repeat(np.array([known.start for known in self._known], np.int64), self.counts)
         index += self._alias
         series: Int32 = self._aliases.series[index]

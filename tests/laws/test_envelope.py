@@ -22,6 +22,7 @@ from device_profiles import envelope
 from device_profiles.envelope import (
     MAX_BATCH_BYTES,
     MAX_BODY_BYTES,
+    MILLISECOND,
     Batch,
     Columns,
     EnvelopeError,
@@ -67,9 +68,14 @@ def gaps(draw: st.DrawFn) -> Gap:
 def bodies(draw: st.DrawFn) -> Columns:
     """Columns of any of their types, with texts, wide integers and gaps."""
     count = draw(st.integers(0, 40))
-    wide_alias, wide_offset, double = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
+    wide_alias, offset_code, double = draw(st.booleans()), draw(st.sampled_from("HIq")), draw(st.booleans())
+    tick = 1 if offset_code == "q" else draw(st.sampled_from([1, MILLISECOND]))
     aliases = st.integers(0, 0xFFFFFFFF if wide_alias else 0xFFFF)
-    offsets = st.integers(-(1 << 63), (1 << 63) - 1) if wide_offset else st.integers(0, 0xFFFFFFFF)
+    offsets = {
+        "H": st.integers(0, 0xFFFF),
+        "I": st.integers(0, 0xFFFFFFFF),
+        "q": st.integers(-(1 << 63), (1 << 63) - 1),
+    }[offset_code]
     other = st.tuples(
         st.integers(0, 0xFFFFFFFF),
         MICROSECONDS,
@@ -82,11 +88,12 @@ def bodies(draw: st.DrawFn) -> Columns:
 
     return Columns(
         column("I" if wide_alias else "H", aliases),
-        column("q" if wide_offset else "I", offsets),
+        column(offset_code, offsets),
         column("d" if double else "f", st.floats(width=64 if double else 32)),
         column("B", st.integers(0, 255)),
         draw(st.lists(other, max_size=4)),
         draw(st.lists(gaps(), max_size=3)),
+        tick,
     )
 
 
@@ -112,7 +119,8 @@ def plain(columns: Columns) -> list[Any]:
     """Columns as lists that compare: floats by their bits, so that NaN equals itself."""
     values = [struct.pack("<d", value) for value in columns.values]
     others = [tuple(other) for other in columns.others]
-    return [list(columns.aliases), list(columns.offsets), values, list(columns.codes), others, columns.gaps]
+    offsets = [step * columns.tick for step in columns.offsets]
+    return [list(columns.aliases), offsets, values, list(columns.codes), others, columns.gaps]
 
 
 @given(batches())
@@ -298,6 +306,15 @@ def test_a_bomb_is_bounded() -> None:
         tracemalloc.stop()
     assert trouble.value.reason is Reason.OVERSIZED
     assert peak < 3 * MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize(("code", "tick"), [("q", 1000), ("H", 0), ("I", 1001), ("H", -1), ("H", True)])
+def test_only_milliseconds_and_only_in_narrow_offsets(code: str, tick: int) -> None:
+    columns = a_few(2)
+    columns.offsets, columns.tick = memoryview(array(code, [0, 1])), MILLISECOND
+    body = cbor2.loads(pack_body(columns, 0)[0])
+    with pytest.raises(EnvelopeError):
+        unpack_body(decode_batch(a_batch(a_few(2), body=cbor2.dumps({**body, 6: tick}), packed=False)))
 
 
 def test_columns_of_different_length_are_refused() -> None:
