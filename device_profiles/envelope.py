@@ -151,7 +151,7 @@ def pack_body(columns: Columns, level: int = 1) -> tuple[bytes, bool]:
 
 def unpack_body(batch: Batch, limit: int = MAX_BODY_BYTES) -> Columns:
     """The columns of a batch, as memoryviews over its bytes. EnvelopeError when lengths or types disagree."""
-    fields = load_cbor(_inflated(batch.body, limit) if batch.packed else batch.body)
+    fields = load_cbor(inflate(batch.body, limit) if batch.packed else batch.body)
     if not isinstance(fields, dict):
         raise EnvelopeError(Reason.MALFORMED, "body is not a CBOR map")
     columns = Columns(
@@ -219,14 +219,15 @@ def _tick(tick: object, offsets: Column) -> int:
     return MILLISECOND
 
 
-def _inflated(body: bytes, limit: int) -> bytes:
+def inflate(body: bytes, limit: int) -> bytes:
+    """Undo a deflate, to at most ``limit`` bytes. EnvelopeError: OVERSIZED beyond it, MALFORMED for anything else."""
     machine = zlib.decompressobj()
     try:
         data = machine.decompress(body, limit)
     except zlib.error as trouble:
         raise EnvelopeError(Reason.MALFORMED, f"not deflated: {trouble}") from None
     if machine.unconsumed_tail:
-        raise EnvelopeError(Reason.OVERSIZED, f"the body inflates beyond {limit} bytes")
+        raise EnvelopeError(Reason.OVERSIZED, f"it inflates beyond {limit} bytes")
     if not machine.eof or machine.unused_data:
         raise EnvelopeError(Reason.MALFORMED, "the deflated body is cut, or something follows it")
     return data

@@ -4,14 +4,18 @@ An originator's manifest travels retained beside its batches, so ingest never ne
 """
 
 import hashlib
+import zlib
 
 import msgspec
 
-from device_profiles.envelope import EnvelopeError
+from device_profiles.envelope import EnvelopeError, inflate
 from device_profiles.quality import Reason
 
 VERSION = 1
 MAX_MANIFEST_BYTES = 900_000
+MAX_JSON_BYTES = 32 * 1024 * 1024
+"""What a message may inflate to: the most series there may be, and their texts."""
+
 MAX_SERIES = 1 << 16
 
 Title = dict[str, str]
@@ -65,8 +69,8 @@ def make_manifest(origin: str, devices: list[DeviceEntry], series: list[SeriesEn
 
 
 def encode_manifests(gateway: str, manifests: list[Manifest]) -> bytes:
-    """The retained manifest message of a gateway: every manifest that its spool still refers to (JSON)."""
-    return msgspec.json.encode(_Message(VERSION, gateway, manifests))
+    """The retained manifest message of a gateway: every manifest that its spool still refers to (deflated JSON)."""
+    return zlib.compress(msgspec.json.encode(_Message(VERSION, gateway, manifests)))
 
 
 def decode_manifests(data: bytes) -> tuple[str, list[Manifest]]:
@@ -74,7 +78,7 @@ def decode_manifests(data: bytes) -> tuple[str, list[Manifest]]:
     if len(data) > MAX_MANIFEST_BYTES:
         raise EnvelopeError(Reason.OVERSIZED, f"{len(data)} bytes, at most {MAX_MANIFEST_BYTES}")
     try:
-        message = msgspec.json.decode(data, type=_Message)
+        message = msgspec.json.decode(inflate(data, MAX_JSON_BYTES), type=_Message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as trouble:
         raise EnvelopeError(Reason.MALFORMED, f"not a manifest: {trouble}") from None
     if message.version != VERSION:
