@@ -145,7 +145,8 @@ class Handover:
             outbox.accepted(message.seq)
             outbox.refusal = Reason.QUEUE_FULL
         elif not self._resend:
-            _log.warning("the gateway refuses batches: %s; polls go on", message.reason.word)
+            if outbox.refusal is not message.reason:  # once, not once a second for as long as it lasts
+                _log.warning("the gateway refuses batches: %s; polls go on", message.reason.word)
             self._resend = True
             self._refused_until = self._clock.monotonic() + REFUSED_PAUSE
         if not message.accepted:
