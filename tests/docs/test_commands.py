@@ -63,13 +63,21 @@ MAKE_LINES = sorted(line for line in {*FRONT, *commands_of("tests/README.md")} i
 
 @pytest.mark.parametrize("command", MAKE_LINES)
 def test_a_make_line_is_one_that_make_knows(command: str) -> None:
-    """`make test` is running now and `make demo` is run below; of the others, that make accepts them."""
+    """`make test` is running now, `make demo` and `make bench` are run below; of the rest, that make accepts it."""
     words = shlex.split(command)
     settings = [word for word in words[: words.index("make")] if "=" in word]
     arguments = words[words.index("make") + 1 :]
     environment = os.environ | dict(setting.split("=", 1) for setting in settings)
     done = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_make_bench_prints_its_table() -> None:
+    """The one bench that measures no time, so that the line is run and nothing timed is asserted."""
+    line = ["make", "bench", "BENCH=--quick wire", f"VENV={Path(sys.executable).parent.parent}"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=5 * PATIENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| wire: bytes per reading" in done.stdout
 
 
 def test_make_demo_ends_well_by_itself(tmp_path: Path) -> None:
