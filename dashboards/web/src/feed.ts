@@ -22,6 +22,9 @@ export class Feed {
   private readonly timer: ReturnType<typeof setInterval>;
   private readonly undo: (() => void)[] = [];
   private wasCut: boolean;
+  /** What the stream brought while history was being read: the answer may be older than it. */
+  private arrived: Sample[] = [];
+  private loads = 0;
 
   constructor(
     private readonly model: Model,
@@ -56,6 +59,7 @@ export class Feed {
 
   private append(rows: Row[]): void {
     const mine = rows.filter((row) => row[0] === this.series).map(sampleOfRow).filter((s) => s !== null);
+    if (this.loads) this.arrived.push(...mine);
     if (!mine.length || this.phase === "loading") return;
     const lastAt = this.samples.at(-1)?.at ?? 0;
     const fresh = mine.filter((sample) => sample.at > lastAt).sort((a, b) => a.at - b.at);
@@ -66,16 +70,20 @@ export class Feed {
 
   private async load(): Promise<void> {
     const to = this.model.clock.now();
+    this.loads++;
     try {
       const { samples, gaps } = await this.pages(to - this.rangeUs, to);
-      const after = this.samples.filter((sample) => sample.at > to);
-      this.samples = merge(samples, after, to - this.rangeUs);
+      const after = [...this.samples.filter((sample) => sample.at > to), ...this.arrived];
+      const newer = [...new Map(after.map((sample) => [sample.at, sample])).values()].sort((a, b) => a.at - b.at);
+      this.samples = merge(samples, newer, to - this.rangeUs);
       this.gaps = gaps;
       this.phase = "ready";
     } catch (error) {
       if (this.abort.signal.aborted) return;
       this.detail = error instanceof Trouble ? error.detail : String(error);
       if (this.phase === "loading") this.phase = "failed";
+    } finally {
+      if (--this.loads === 0) this.arrived = [];
     }
     this.changed();
   }

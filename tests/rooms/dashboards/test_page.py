@@ -181,6 +181,7 @@ def test_the_chart_follows_live_and_marks_readings_without_a_value(open_page: Op
     page = open_page(f"?lang=en&series={street.AIR_TEMPERATURE}")
     summary = page.locator(".summary")
     expect(summary).to_contain_text("1 without a valid value")
+    expect(page.get_by_role("status")).to_have_text("Live")
     upstream.push_row(street.AIR_TEMPERATURE, 48.5, upstream.now)
     expect(summary).to_contain_text("maximum 48.5")
     upstream.push_row(street.AIR_TEMPERATURE, None, upstream.now + SECOND, "bad", "truncated")
