@@ -32,8 +32,8 @@ class Stray(msgspec.Struct, frozen=True):
 
     reason: Reason
     data: bytes
-    unit: int | None = None
-    shape: tuple[int, int] | None = None
+    unit: int | str | None = None
+    shape: tuple[int, ...] | None = None
 
 
 STRAYS_KEPT = 64
@@ -54,14 +54,14 @@ class Exchange(Protocol):
     """One question and its answer; every bus protocol implements it."""
 
     @property
-    def unit(self) -> int:
-        """The unit asked."""
+    def unit(self) -> int | str:
+        """The unit asked: a Modbus address, or a meter's number as text."""
         ...
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(function, reply length in bytes): two requests to one unit with equal shapes have answers that cannot be
-        told apart, so a late one might be mistaken for the other's."""
+    def shape(self) -> tuple[int, ...]:
+        """What tells two answers of one unit apart, for Modbus (function, reply length in bytes): a late answer of an
+        equal shape might be mistaken for the one that is waited for."""
         ...
 
     @property
@@ -81,6 +81,10 @@ class Exchange(Protocol):
 
     def request(self) -> bytes:
         """The question as it goes on the wire."""
+        ...
+
+    def next_request(self) -> bytes:
+        """A further question that must go out before the answer is whole; b"" where there is none. Handed out once."""
         ...
 
     def feed(self, data: bytes) -> None:

@@ -9,16 +9,17 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from device_profiles.clock import Clock
+from device_profiles.codecs.modbus_pdu import Read
 from device_profiles.ledger import Ledger
 from device_profiles.manifests import DeviceEntry, Manifest, SeriesEntry, make_manifest
-from device_profiles.profiles import Point
-from device_profiles.spans import compile_span
+from device_profiles.profiles import BusMap, Point
+from device_profiles.reads import PlannedRead
 from edge_agent.bus import Bus
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
 from edge_agent.links import Link, LinkTarget, make_link
 from edge_agent.outbox import Outbox
-from edge_agent.plan import Span, shorter_reads
 from edge_agent.poller import Job, LinkPoller, PolledUnit
+from edge_agent.polls import Poll, polls_of, resync_reads
 from edge_agent.questions import Question
 from edge_agent.reporting import SpanReport
 
@@ -42,9 +43,9 @@ def longest_silence(point: Point, device: DeviceConfig, period: float) -> float:
     return max(1, math.ceil(report / period - 1e-9)) * period
 
 
-def _period(device: DeviceConfig, point: Point, spans: list[Span]) -> float | None:
+def _period(point: Point, polls: list[Poll]) -> float | None:
     """Seconds between two polls of a point in this plan; None when nothing reads it."""
-    return min((span.period for span in spans if span.covers(point)), default=None)
+    return min((poll.period for poll in polls if any(read.name == point.name for read in poll.points)), default=None)
 
 
 def build_manifest(config: AgentConfig) -> Manifest:
@@ -55,9 +56,9 @@ def build_manifest(config: AgentConfig) -> Manifest:
         profile = device.profile
         title = device.title or profile.title
         devices.append(DeviceEntry(device.name, device.code, title, profile.domain, profile.model, profile.version))
-        spans = device.spans()
+        polls = polls_of(device)
         for point in device.read_points:
-            period = _period(device, point, spans)
+            period = _period(point, polls)
             if period is None:
                 continue
             kind = "text" if point.text else "number"
@@ -66,45 +67,48 @@ def build_manifest(config: AgentConfig) -> Manifest:
     return make_manifest(config.origin, devices, series)
 
 
-def questions_of(device: DeviceConfig, link: LinkConfig) -> list[tuple[Span, Question]]:
-    """Each span of a unit as a question, with those that quarantine may ask instead: short reads, then the
-    other spans."""
-    modbus = device.profile.modbus
-    points = device.read_points
-    timeout = max(link.timeout, modbus.timeout_ms / 1000)
-    spans = device.spans()
+def questions_of(device: DeviceConfig, link: LinkConfig) -> list[tuple[Poll, Question]]:
+    """Each read of a unit's plan as a question, with those that quarantine may ask instead: short reads, then the
+    others."""
+    manners = device.profile.map
+    assert isinstance(manners, BusMap)
+    timeout, late = max(link.timeout, manners.timeout_ms / 1000), manners.late_ms / 1000
 
-    def question(span: Span, readings: int) -> Question:
-        late = modbus.late_ms / 1000
-        return Question(unit=device.unit, read=span.read, readings=readings, timeout=timeout, late=late)
+    def question(read: Read | PlannedRead, readings: int) -> Question:
+        return Question(
+            unit=device.unit, read=read, readings=readings, timeout=timeout, late=late, line=device.line
+        )
 
-    plain = [question(span, sum(map(span.covers, points))) for span in spans]
-    short = [question(span, readings) for span, readings in shorter_reads(spans, points)]
-    instead = (*short, *plain)
-    return [(span, msgspec.structs.replace(asked, instead=instead)) for span, asked in zip(spans, plain, strict=True)]
+    polls = polls_of(device)
+    plain = [question(poll.read, len(poll.points)) for poll in polls]
+    short = [question(span.read, readings) for span, readings in resync_reads(device)]
+    instead = (*short, *(plain if device.profile.protocol == "modbus" else ()))
+    return [(poll, msgspec.structs.replace(asked, instead=instead)) for poll, asked in zip(polls, plain, strict=True)]
 
 
 def build_jobs(device: DeviceConfig, link: LinkConfig, aliases: Aliases) -> list[Job]:
     """What the poller of the link does for one unit."""
     unit = PolledUnit(device.name, device.unit)
     jobs: list[Job] = []
-    planned = questions_of(device, link)
-    for place, (span, question) in enumerate(planned):
-        decoder = compile_span(device.read_points, span.table, span.start, span.count)
-        faster = [other for other, _ in planned[:place]]
-        own = [i for i, point in enumerate(decoder.points) if not any(other.covers(point) for other in faster)]
-        points = [decoder.points[i] for i in own]
+    for poll, question in questions_of(device, link):
+        points = [poll.points[i] for i in poll.own]
         report = SpanReport(
-            own,
+            poll.own,
             points,
             [aliases[device.name, point.name] for point in points],
             [device.deadbands.get(point.name, point.deadband) for point in points],
-            [longest_silence(point, device, span.period) for point in points],
-            span.period,
-            passing=len(decoder.points) - len(own),
+            [longest_silence(point, device, poll.period) for point in points],
+            poll.period,
+            passing=len(poll.points) - len(poll.own),
         )
-        jobs.append(Job(unit, question, span.period, decoder, report))
+        jobs.append(Job(unit, question, poll.period, poll.decoder, report))
     return jobs
+
+
+def protocols_on(config: AgentConfig, link: LinkConfig) -> tuple[str, ...]:
+    """What the units of a link speak; "modbus" where there is none yet."""
+    spoken = {device.profile.protocol: None for device in config.devices if device.link == link.name}
+    return tuple(spoken) or ("modbus",)
 
 
 def assemble(
@@ -122,6 +126,7 @@ def assemble(
         jobs = [
             job for device in config.devices if device.link == link.name for job in build_jobs(device, link, aliases)
         ]
-        bus = Bus(open_link(link.target), clock, ledger, link.retries)
+        protocols = protocols_on(config, link)
+        bus = Bus(open_link(link.target), clock, ledger, link.retries, protocols=protocols)
         pollers.append(LinkPoller(link.name, bus, jobs, clock, ledger, outbox))
     return Agent(config, manifest, ledger, outbox, pollers)

@@ -9,15 +9,16 @@ reason. It refuses two questions at once, and to reopen itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from device_profiles.clock import Clock
 from device_profiles.exchange import Answer
 from device_profiles.ledger import Ledger, count
+from device_profiles.profiles import LineSettings
 from device_profiles.quality import Reason
 from edge_agent.clock import stamp
-from edge_agent.links import Link
+from edge_agent.links import Link, line_of
 from edge_agent.quarantine import Asked, Quarantine
 from edge_agent.questions import Pending, Question, make_framing
 from edge_agent.strays import Strays
@@ -49,7 +50,16 @@ class Bus:
     """The one owner of a link. `ledger` learns of answers that are not used; `tape` hears every byte, both
     ways."""
 
-    def __init__(self, link: Link, clock: Clock, ledger: Ledger, retries: int = 1, tape: Tape | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        clock: Clock,
+        ledger: Ledger,
+        retries: int = 1,
+        tape: Tape | None = None,
+        protocols: Sequence[str] = ("modbus",),
+    ) -> None:
+        """`protocols`: those of the units on this link."""
         self.link = link
         self.up = False
         self.trouble = "not opened yet"
@@ -58,7 +68,8 @@ class Bus:
         self._ledger = ledger
         self._retries = retries
         self._tape = tape
-        self._framing = make_framing(link.target.framing)
+        self._framing = make_framing(link.target.framing, protocols)
+        self._own_line = line_of(link.target)
         self._quarantine = Quarantine()
         self.strays = Strays(self._framing, self._quarantine, ledger)
         self._is_stream = link.target.framing == "tcp"
@@ -145,6 +156,7 @@ class Bus:
 
     async def _attempt(self, question: Question) -> tuple[Answer | None, Reason]:
         await self._silence()
+        await self._tune(question.line or self._own_line)
         # An unfinished frame goes on inside this exchange, unless it has been left alone for too long.
         idle = self._clock.monotonic() - self._busy_until
         self.strays.judge(final=not self._is_stream and idle > UNFINISHED_SECONDS)
@@ -190,6 +202,21 @@ class Bus:
             self._quarantine.unanswered(asked)
             self.silent_since_heard += 1
 
+    async def _tune(self, line: LineSettings) -> None:
+        """Bring the port to the unit's speed and parity. What still owes an answer at the old speed is waited for
+        first: at the new one its bytes would be noise, and its reading neither used nor counted."""
+        if not self.up or line_of(self.link.target) == line:
+            return
+        while self.up:
+            self.strays.judge(final=False)
+            left = self._quarantine.last_chance() - self._clock.monotonic()
+            if left <= 0:
+                break
+            await asyncio.sleep(min(left, BYTE_GAP) + 1e-4)
+        self.strays.judge(final=True)
+        self.link.tune(line)
+        await self._silence()
+
     async def _silence(self) -> None:
         """The silent interval between two frames, since the last byte either way."""
         pause = self.link.target.silence_seconds
@@ -210,8 +237,21 @@ class Bus:
             return
         pending.feed(data)
         self._judge(pending.take())
+        if further := pending.next_request():
+            self._go_on(further)
+            return
         if self._pending is pending and pending.started and self._busy_until + self._gap < self._deadline:
             self._arm(self._busy_until + self._gap)
+
+    def _go_on(self, request: bytes) -> None:
+        """The answer comes in parts, and the next must be asked for: the same unit, a new time-out."""
+        question = self._question
+        assert question is not None
+        self._hear(">>", request)
+        self.link.send(request)
+        self._busy_until = self._clock.monotonic() + len(request) * self.link.target.byte_seconds
+        self._first_deadline = self._busy_until + question.timeout
+        self._arm(self._first_deadline)
 
     def link_lost(self, why: str) -> None:
         """See `links.Receiver`."""
@@ -226,7 +266,7 @@ class Bus:
         if answer is None or question is None or pending is None:
             return
         now = self._clock.monotonic()
-        if answer.exception and self._quarantine.doubts_exception(question.unit, question.read.function, now):
+        if answer.exception and self._quarantine.doubts_exception(question.unit, question.shape[0], now):
             self.strays.add_unused(pending)
             self._pending = self._framing.ask(question)
             self._pending.feed(pending.rest)

@@ -98,7 +98,9 @@ def check(site: Path, connect: bool, as_json: bool) -> None:
         print(f"{config.site}: {len(config.devices)} devices on {len(config.links)} links, gateway at {config.gateway}")
         for load in loads:
             print("{link:12} {units:3} units {reads:4} reads {readings_s:8.1f} readings/s".format(**load), end="")
-            print(" {busy:6.1%} busy  {url}".format(**load))
+            print(" {busy:6.1%} busy, a cycle takes {cycle_s:.2f} s  {url}".format(**load))
+        for warning in (line for load in loads for line in load["warnings"]):
+            print(f"warning: {warning}", file=sys.stderr)
         for row in units:
             print("{link:12} unit {unit:3}  {device:20} {said}".format(said=row["trouble"] or "answers", **row))
     if any(row["trouble"] for row in units):
@@ -124,6 +126,7 @@ async def _collect(rows: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
 def read(site: Path, device: str, save: Path | None, as_json: bool) -> None:
     """Poll DEVICE of SITE once: bytes, value, unit and quality of each point. The agent must not hold the
     link."""
+    from edge_agent.assembly import protocols_on
     from edge_agent.transcripts import Tape, transcript
     from edge_agent.visits import LinkTrouble, open_bus, read_device
 
@@ -133,7 +136,7 @@ def read(site: Path, device: str, save: Path | None, as_json: bool) -> None:
     tape = Tape()
 
     async def visit() -> list[Any]:
-        async with open_bus(link, SystemClock(), tape) as bus:
+        async with open_bus(link, SystemClock(), tape, protocols_on(config, link)) as bus:
             return list(await read_device(bus, target, link))
 
     try:

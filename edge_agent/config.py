@@ -17,10 +17,12 @@ import msgspec
 from device_profiles.documents import TomlDocument
 from device_profiles.loader import load_library
 from device_profiles.manifests import Title
+from device_profiles.maps.points import read_line
 from device_profiles.problems import ConfigError, Problems, nearest
-from device_profiles.profiles import DeviceProfile, Point
+from device_profiles.profiles import DeviceProfile, LineSettings, Point, RegisterPoint
+from device_profiles.protocols import ASKED, asked_module_of
 from device_profiles.tables import SITE_TABLES, Table, check_top_level
-from edge_agent.links import LinkTarget, LinkUrlError, parse_link_url
+from edge_agent.links import LinkTarget, LinkUrlError, line_of, parse_link_url
 from edge_agent.plan import PlanError, Span, plan_spans
 
 _SITE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -44,12 +46,14 @@ class LinkConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One installed unit. `period`, `report` (seconds) and `deadbands` (by point) override the profile
-    where written; `points`: the names to poll, None for all."""
+    where written; `points`: the names to poll, None for all; `unit`: a Modbus address, or a meter's number as
+    text; `line`: the unit's own speed and parity where they are not the link's."""
 
     name: str
     profile: DeviceProfile
     link: str
-    unit: int
+    unit: int | str
+    line: LineSettings | None = None
     code: str | None = None
     title: Title = {}
     period: float | None = None
@@ -62,12 +66,18 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
         return max(point.period, self.period or 0.0)
 
     def spans(self) -> list[Span]:
-        """The reads of this unit; PlanError when a point cannot be read."""
+        """The reads of a Modbus unit; PlanError when a point cannot be read."""
         return plan_spans(self.profile.modbus, self.points, self.period_of)
 
     @property
     def read_points(self) -> tuple[Point, ...]:
         """The points that are decoded."""
+        points = self.profile.points
+        return points if self.points is None else tuple(point for point in points if point.name in self.points)
+
+    @property
+    def read_registers(self) -> tuple[RegisterPoint, ...]:
+        """The same of a Modbus unit; TypeError for any other."""
         points = self.profile.modbus.points
         return points if self.points is None else tuple(point for point in points if point.name in self.points)
 
@@ -173,7 +183,7 @@ def _link(table: Table) -> LinkConfig:
 
 def _devices(tables: Iterable[Table], links: list[LinkConfig], library: dict[str, DeviceProfile]) -> list[DeviceConfig]:
     devices: list[DeviceConfig] = []
-    taken: dict[tuple[str, int], str] = {}
+    taken: dict[tuple[str, int | str], str] = {}
     names: set[str] = set()
     codes: dict[str, str] = {}
     for table in tables:
@@ -202,12 +212,14 @@ def _device(table: Table, links: list[LinkConfig], library: dict[str, DeviceProf
     link = next((link for link in links if link.name == link_name), None)
     if link_name and link is None:
         table.trouble("link", f"unknown link {link_name!r}", nearest(link_name, [link.name for link in links]))
-    unit = table.integer("unit", low=0 if link and link.target.framing == "tcp" else 1, high=255)
-    if link is not None and link.target.framing == "rtu" and unit > 247:
-        table.trouble("unit", f"{unit} is reserved on a serial line: 1 to 247")
     profile = library.get(model)
     if model and profile is None:
         table.trouble("profile", f"unknown profile {model!r}", nearest(model, library))
+    if profile is not None and profile.protocol not in ASKED:
+        table.trouble("profile", f"a {model} calls by itself ({profile.protocol})", "put it under [[callers]]")
+        return None
+    unit = _unit(table, link, profile.protocol if profile is not None else "modbus")
+    line = _own_line(table, link)
     for key in _MAP_KEYS:
         if table.has(key):
             table.trouble(key, _NO_MAP)
@@ -219,7 +231,37 @@ def _device(table: Table, links: list[LinkConfig], library: dict[str, DeviceProf
     table.end()
     if device is None or link is None:
         return None
-    return msgspec.structs.replace(device, name=name, link=link.name, unit=unit, code=code, title=title)
+    return msgspec.structs.replace(device, name=name, link=link.name, unit=unit, line=line, code=code, title=title)
+
+
+def _unit(table: Table, link: LinkConfig | None, protocol: str) -> int | str:
+    """The unit's address: a number for Modbus, else as its protocol writes it, in quotes."""
+    if protocol != "modbus":
+        text = table.text("unit")
+        if link is not None and link.target.framing == "tcp":
+            hint = "rtu+tcp:// or serial://"
+            table.trouble("link", f"{link.name!r} is Modbus TCP, and this unit speaks {protocol}", hint)
+        try:
+            if text:
+                asked_module_of(protocol).check_unit(text)
+        except ValueError as trouble:
+            table.trouble("unit", str(trouble))
+        return text
+    unit = table.integer("unit", low=0 if link and link.target.framing == "tcp" else 1, high=255)
+    if link is not None and link.target.framing == "rtu" and unit > 247:
+        table.trouble("unit", f"{unit} is reserved on a serial line: 1 to 247")
+    return unit
+
+
+def _own_line(table: Table, link: LinkConfig | None) -> LineSettings | None:
+    """`baud`, `parity` and `stop` of a unit that differs from its link; None where it does not."""
+    if not any(table.has(key) for key in ("baud", "parity", "stop")):
+        return None
+    target = link.target if link is not None else LinkTarget(kind="serial", place="")
+    if target.kind != "serial":
+        table.trouble("baud", f"{target.kind}:// has no speed that we could change")
+    line = read_line(table, target.baud, target.parity, target.stop)
+    return None if line == line_of(target) else line
 
 
 def _code(table: Table) -> str | None:
@@ -238,7 +280,7 @@ def _code(table: Table) -> str | None:
 def _polled(table: Table, profile: DeviceProfile) -> DeviceConfig:
     """What is polled, how often, and how closely it is reported."""
     names = _points(table, profile)
-    wanted = [point for point in profile.modbus.points if names is None or point.name in names]
+    wanted = [point for point in profile.points if names is None or point.name in names]
     fastest = min((point.period for point in wanted), default=0.0)
     period = table.optional_number("period", low=0.0, high=86_400.0)
     if period is not None and period < fastest:
@@ -255,7 +297,8 @@ def _polled(table: Table, profile: DeviceProfile) -> DeviceConfig:
         points=names,
     )
     try:
-        device.spans()
+        if profile.protocol == "modbus":
+            device.spans()
     except PlanError as trouble:
         table.trouble("profile", str(trouble))
     return device
@@ -267,7 +310,7 @@ def _points(table: Table, profile: DeviceProfile) -> tuple[str, ...] | None:
     if isinstance(table.data["points"], list) and any(isinstance(item, dict) for item in table.data["points"]):
         table.trouble("points", _NO_MAP)
         return None
-    known = [point.name for point in profile.modbus.points]
+    known = [point.name for point in profile.points]
     names = table.texts("points")
     for name in names:
         if name not in known:
@@ -276,7 +319,7 @@ def _points(table: Table, profile: DeviceProfile) -> tuple[str, ...] | None:
 
 
 def _deadbands(table: Table, profile: DeviceProfile) -> dict[str, float]:
-    known = {point.name for point in profile.modbus.points}
+    known = {point.name for point in profile.points}
     found: dict[str, float] = {}
     for name in table.data:
         if name in known:

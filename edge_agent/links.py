@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from device_profiles.problems import nearest
+from device_profiles.profiles import LineSettings
 
 #: A Modbus character on the wire: start, 8 data, parity or a second stop, stop (Modbus over serial line
 #: V1.02, 2.5.1).
@@ -62,6 +63,16 @@ class LinkTarget(msgspec.Struct, frozen=True, kw_only=True):
         if self.kind != "serial":
             return 0.0
         return FAST_SILENCE if self.baud > FAST_BAUD else 3.5 * self.byte_seconds
+
+
+def line_of(target: LinkTarget) -> LineSettings:
+    """The speed and parity that a link has now."""
+    return LineSettings(target.baud, target.parity, target.stop)
+
+
+def on_line(target: LinkTarget, line: LineSettings) -> LinkTarget:
+    """The same link with another speed and parity."""
+    return msgspec.structs.replace(target, baud=line.baud, parity=line.parity, stop=line.stop)
 
 
 class LinkUrlError(ValueError):
@@ -134,6 +145,10 @@ class Link(Protocol):
         """Queue bytes for the wire; silently nothing on a link that is not open."""
         ...
 
+    def tune(self, line: LineSettings) -> None:
+        """Change speed and parity of an open port; `target` says the new ones from now on. Nothing on a network."""
+        ...
+
     def close(self) -> None:
         """Close at once; harmless when already closed."""
         ...
@@ -179,6 +194,16 @@ class SerialLink:
             return
         self._unsent += data
         self._writable()
+
+    def tune(self, line: LineSettings) -> None:
+        """See ``Link.tune``; an adapter that refuses is lost, so that nobody speaks at a wrong speed."""
+        self.target = on_line(self.target, line)
+        if self._port is None:
+            return
+        try:
+            self._port.apply_settings({"baudrate": line.baud, "parity": line.parity, "stopbits": line.stop})
+        except (OSError, ValueError) as trouble:
+            self._lost(f"{self.target.place}: takes no {line.baud} 8{line.parity}{line.stop}: {trouble}")
 
     def close(self) -> None:
         """See ``Link.close``."""
@@ -280,6 +305,9 @@ class TcpLink:
             transport.abort()  # connection_lost then tells the receiver
             return
         transport.write(data)
+
+    def tune(self, line: LineSettings) -> None:
+        """See ``Link.tune``: a transparent server has its own settings."""
 
     def close(self) -> None:
         """See ``Link.close``."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 import msgspec
 
 from device_profiles.codecs.modbus_pdu import MAX_BITS, MAX_REGISTERS, Read, reply_size
-from device_profiles.profiles import READ_FUNCTION, ModbusMap, Point
+from device_profiles.profiles import READ_FUNCTION, ModbusMap, RegisterPoint
 from device_profiles.spans import BIT_TABLES, points_within
 
 #: Registers of slower points that a span may read in passing to join two of its own: a read of its own would
@@ -47,7 +47,7 @@ class Span(msgspec.Struct, frozen=True, order=True):
         """(function, bytes of the reply's PDU): what tells two answers of one unit apart on a serial line."""
         return READ_FUNCTION[self.table], reply_size(self.read)
 
-    def covers(self, point: Point) -> bool:
+    def covers(self, point: RegisterPoint) -> bool:
         """True when the point lies wholly inside."""
         return point.table == self.table and self.start <= point.address and point.address + point.registers <= self.end
 
@@ -64,7 +64,7 @@ def most_in_one_read(table: str, max_block: int) -> int:
 
 
 def plan_spans(
-    modbus: ModbusMap, wanted: Collection[str] | None = None, period_of: Callable[[Point], float] | None = None
+    modbus: ModbusMap, wanted: Collection[str] | None = None, period_of: Callable[[RegisterPoint], float] | None = None
 ) -> list[Span]:
     """The spans that read every wanted point (default: all) at its period, fastest first, in order of
     address.
@@ -73,7 +73,7 @@ def plan_spans(
     read.
     """
     slowed = period_of or (lambda point: point.period)
-    groups: dict[tuple[float, str], list[Point]] = defaultdict(list)
+    groups: dict[tuple[float, str], list[RegisterPoint]] = defaultdict(list)
     for point in modbus.points:
         if (wanted is None or point.name in wanted) and not _is_avoided(modbus, point):
             groups[slowed(point), point.table].append(point)
@@ -84,7 +84,7 @@ def plan_spans(
     return spans
 
 
-def _is_avoided(modbus: ModbusMap, point: Point) -> bool:
+def _is_avoided(modbus: ModbusMap, point: RegisterPoint) -> bool:
     last = point.address + point.registers - 1
     return any(a.table == point.table and a.first <= last and point.address <= a.last for a in modbus.avoid)
 
@@ -103,7 +103,7 @@ def _owned(modbus: ModbusMap, table: str) -> set[int]:
     return owned
 
 
-def _merged(modbus: ModbusMap, table: str, points: Iterable[Point], period: float) -> list[Span]:
+def _merged(modbus: ModbusMap, table: str, points: Iterable[RegisterPoint], period: float) -> list[Span]:
     limit = most_in_one_read(table, modbus.max_block)
     owned = _owned(modbus, table)
     ranges: list[tuple[int, int]] = []
@@ -122,7 +122,7 @@ def _merged(modbus: ModbusMap, table: str, points: Iterable[Point], period: floa
     return [Span(period, table, first, last - first) for first, last in ranges]
 
 
-def shorter_reads(spans: Iterable[Span], points: Collection[Point]) -> list[tuple[Span, int]]:
+def shorter_reads(spans: Iterable[Span], points: Collection[RegisterPoint]) -> list[tuple[Span, int]]:
     """Reads that a unit answers in another shape than any of its spans, with the number of points each
     covers.
 

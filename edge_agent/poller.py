@@ -16,11 +16,11 @@ from device_profiles.clock import Clock
 from device_profiles.codecs.modbus_pdu import ACKNOWLEDGE, DEVICE_BUSY, GATEWAY_PATH, GATEWAY_SILENT
 from device_profiles.ledger import Ledger
 from device_profiles.quality import Reason
-from device_profiles.spans import BitDecoder, SpanDecoder
 from edge_agent.breaker import Breaker
 from edge_agent.bus import RETRIED, Bus, Outcome
 from edge_agent.clock import stamp
 from edge_agent.outbox import Outbox
+from edge_agent.polls import Decoder
 from edge_agent.questions import Question
 from edge_agent.reporting import SpanReport
 
@@ -39,7 +39,7 @@ _NOBODY_THERE = frozenset({GATEWAY_PATH, GATEWAY_SILENT})
 class PolledUnit:
     """One unit on the link, with its breaker and what the log should know."""
 
-    def __init__(self, name: str, address: int) -> None:
+    def __init__(self, name: str, address: int | str) -> None:
         self.name = name
         self.address = address
         self.breaker = Breaker()
@@ -56,7 +56,7 @@ class Job:
         unit: PolledUnit,
         question: Question,
         period: float,
-        decoder: SpanDecoder | BitDecoder,
+        decoder: Decoder,
         report: SpanReport,
     ) -> None:
         self.unit = unit

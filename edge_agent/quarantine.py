@@ -16,7 +16,11 @@ from collections import deque
 
 import msgspec
 
-Shape = tuple[int, int]
+Unit = int | str
+"""A unit's address: Modbus' number, or a meter's number as text."""
+
+Shape = tuple[int, ...]
+"""What tells two answers of one unit apart; its first part is the function."""
 
 #: Unanswered questions that are no danger any more but whose answer, if it comes after all, must still be
 #: counted.
@@ -27,7 +31,7 @@ class Asked(msgspec.Struct, frozen=True):
     """One question that was sent. `readings`: points its answer would carry; `until`: when none can come
     any more; `transaction`: Modbus TCP's number, -1 on a serial line."""
 
-    unit: int
+    unit: Unit
     shape: Shape
     readings: int
     until: float
@@ -39,7 +43,7 @@ class Quarantine:
     asked."""
 
     def __init__(self) -> None:
-        self._open: dict[int, list[Asked]] = {}
+        self._open: dict[Unit, list[Asked]] = {}
         self._past: deque[Asked] = deque(maxlen=REMEMBERED)
 
     def unanswered(self, asked: Asked) -> None:
@@ -61,18 +65,18 @@ class Quarantine:
                 return
         self._past.extend(entries)
 
-    def free_at(self, unit: int, shape: Shape, now: float) -> float:
+    def free_at(self, unit: Unit, shape: Shape, now: float) -> float:
         """When a question of this shape may be asked: `now`, or when the last outstanding one of its kind
         expires."""
         entries = self._current(unit, now)
         return max((entry.until for entry in entries if entry.shape == shape and entry.transaction < 0), default=now)
 
-    def doubts_exception(self, unit: int, function: int, now: float) -> bool:
+    def doubts_exception(self, unit: Unit, function: int, now: float) -> bool:
         """True when an exception to `function` may belong to an older question: exceptions have no shape
         of their own."""
         return any(entry.shape[0] == function and entry.transaction < 0 for entry in self._current(unit, now))
 
-    def late(self, unit: int, shape: Shape, transaction: int = -1) -> int | None:
+    def late(self, unit: Unit, shape: Shape, transaction: int = -1) -> int | None:
         """A whole answer arrived that nobody waits for: the readings that it carries, None when nobody
         asked for it."""
         entries = self._open.get(unit, [])
@@ -97,7 +101,7 @@ class Quarantine:
         still = [entry.until for entries in self._open.values() for entry in entries]
         return max([*still, *(entry.until for entry in self._past)], default=0.0)
 
-    def _current(self, unit: int, now: float) -> list[Asked]:
+    def _current(self, unit: Unit, now: float) -> list[Asked]:
         entries = self._open.get(unit)
         if not entries:
             return []
@@ -106,7 +110,7 @@ class Quarantine:
         self._past.extend(entry for entry in entries if entry.until <= now)
         return self._keep(unit, [entry for entry in entries if entry.until > now])
 
-    def _keep(self, unit: int, entries: list[Asked]) -> list[Asked]:
+    def _keep(self, unit: Unit, entries: list[Asked]) -> list[Asked]:
         if entries:
             self._open[unit] = entries
         else:

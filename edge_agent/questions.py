@@ -1,17 +1,25 @@
-"""One read of one unit, ready to be asked again and again on either framing. Refuses to know when."""
+"""One read of one unit, ready to be asked again and again, whatever it speaks; and how a line tells frames apart.
+
+Refuses to know when.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from device_profiles.codecs import modbus_rtu
 from device_profiles.codecs.modbus_pdu import Read, reply_size
-from device_profiles.codecs.modbus_rtu import RtuExchange, sort_strays
+from device_profiles.codecs.modbus_rtu import RtuExchange
 from device_profiles.codecs.modbus_tcp import TcpExchange
 from device_profiles.exchange import Answer, Stray
+from device_profiles.profiles import LineSettings
+from device_profiles.protocols import asked_module_of
 from device_profiles.quality import Reason
-from edge_agent.quarantine import Shape
+from device_profiles.reads import PlannedRead
+from edge_agent.quarantine import Shape, Unit
 
 #: Seconds after a time-out during which an answer may still come, unless the profile says otherwise.
 LATE_SECONDS = 2.0
@@ -22,33 +30,38 @@ _TCP_AROUND = 7
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """`readings`: points that the answer carries; `timeout`, `late`: seconds to the first byte, and until
-    none can come; `instead`: reads of other shapes that quarantine may ask instead, to find out that the
-    past is past."""
+    """`read`: of a Modbus register map, or as another protocol planned it; `readings`: points that the answer carries;
+    `timeout`, `late`: seconds to the first byte, and until none can come; `line`: the unit's own speed and
+    parity where they are not the link's; `instead`: reads of other shapes that quarantine may ask instead,
+    to find out that the past is past."""
 
-    unit: int
-    read: Read
+    unit: Unit
+    read: Read | PlannedRead
     readings: int
     timeout: float = 0.3
     late: float = LATE_SECONDS
+    line: LineSettings | None = None
     instead: tuple[Question, ...] = ()
 
     @property
     def shape(self) -> Shape:
-        """(function, bytes of the reply's PDU)."""
+        """What tells this answer apart: for Modbus (function, bytes of the reply's PDU)."""
+        if isinstance(self.read, PlannedRead):
+            return self.read.shape
         return self.read.function, reply_size(self.read)
 
 
 class Pending(Protocol):
-    """What the bus needs of an exchange: `exchange.Exchange` with what both Modbus framings add to it."""
+    """What the bus needs of an exchange; see `exchange.Exchange`."""
 
-    strays: list[Stray]
-
+    @property
+    def strays(self) -> list[Stray]: ...
     @property
     def started(self) -> bool: ...
     @property
     def rest(self) -> bytes: ...
     def request(self) -> bytes: ...
+    def next_request(self) -> bytes: ...
     def feed(self, data: bytes) -> None: ...
     def take(self, silent: bool = False) -> Answer | None: ...
     def conclude(self) -> Reason: ...
@@ -57,29 +70,53 @@ class Pending(Protocol):
 class LateFrame(msgspec.Struct, frozen=True):
     """A whole checked reply that nobody waited for."""
 
-    unit: int
+    unit: Unit
     shape: Shape
     transaction: int
 
 
-class RtuFraming:
-    """Modbus RTU: frames have a check and no number."""
+Sorter = Callable[[bytes], list[Stray]]
+"""Judges bytes that nobody waited for; every byte is in exactly one stray."""
+
+
+def _sort_rtu(data: bytes) -> list[Stray]:
+    """As the codec does, with the shapes that a question has: without what surrounds the PDU."""
+    return [
+        stray
+        if stray.shape is None
+        else Stray(stray.reason, stray.data, stray.unit, (stray.shape[0], stray.shape[1] - _RTU_AROUND))
+        for stray in modbus_rtu.sort_strays(data)
+    ]
+
+
+class LineFraming:
+    """A line: frames have a check and no number, and may be of several protocols."""
 
     transaction = -1
 
+    def __init__(self, protocols: Sequence[str] = ("modbus",)) -> None:
+        """`protocols`: those of the units on the line; bytes of others are noise."""
+        sorters = {key: _sort_rtu if key == "modbus" else asked_module_of(key).sort_strays for key in protocols}
+        self._sorters: list[Sorter] = list(sorters.values())
+
     def ask(self, question: Question) -> Pending:
         """A new exchange for the question."""
+        if isinstance(question.read, PlannedRead):
+            return question.read.exchange()
+        assert isinstance(question.unit, int)
         return RtuExchange(question.unit, question.read)
 
     def sort(self, data: bytes) -> tuple[list[LateFrame], bytes]:
         """Whole replies in bytes that were no answer, and the end that may be the beginning of one more."""
-        frames: list[LateFrame] = []
-        tail = b""
-        for stray in sort_strays(data):
-            tail = stray.data if stray.shape is None else b""
-            if stray.unit is not None and stray.shape is not None:
-                function, size = stray.shape
-                frames.append(LateFrame(stray.unit, (function, size - _RTU_AROUND), -1))
+        strays = [Stray(Reason.NOISE, data)]
+        for sorter in self._sorters:  # each looks at what the ones before it made nothing of
+            strays = [
+                found
+                for stray in strays
+                for found in (sorter(stray.data) if stray.reason is Reason.NOISE else [stray])
+            ]
+        frames = [LateFrame(s.unit, s.shape, -1) for s in strays if s.unit is not None and s.shape is not None]
+        tail = strays[-1].data if strays and strays[-1].reason is Reason.NOISE else b""
         return frames, tail
 
 
@@ -91,11 +128,13 @@ class TcpFraming:
 
     def ask(self, question: Question) -> Pending:
         """A new exchange for the question under the next number."""
+        assert isinstance(question.unit, int)
+        assert isinstance(question.read, Read)
         self.transaction = (self.transaction + 1) & 0xFFFF
         return TcpExchange(question.unit, question.read, self.transaction)
 
     def sort(self, data: bytes) -> tuple[list[LateFrame], bytes]:
-        """See `RtuFraming.sort`; TCP keeps its order, so frames follow each other without search."""
+        """See `LineFraming.sort`; TCP keeps its order, so frames follow each other without search."""
         frames: list[LateFrame] = []
         while len(data) > _TCP_AROUND:
             end = 6 + int.from_bytes(data[4:6], "big")
@@ -107,9 +146,9 @@ class TcpFraming:
         return frames, data
 
 
-Framing = RtuFraming | TcpFraming
+Framing = LineFraming | TcpFraming
 
 
-def make_framing(name: str) -> Framing:
-    """The framing of a link: "rtu" or "tcp"."""
-    return TcpFraming() if name == "tcp" else RtuFraming()
+def make_framing(name: str, protocols: Sequence[str] = ("modbus",)) -> Framing:
+    """The framing of a link: "tcp" (Modbus TCP) or "rtu" (a line, with units of these protocols)."""
+    return TcpFraming() if name == "tcp" else LineFraming(protocols)

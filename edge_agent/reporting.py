@@ -14,7 +14,7 @@ from itertools import compress
 from operator import gt, sub
 
 from device_profiles.ledger import Ledger, count
-from device_profiles.profiles import Point
+from device_profiles.profiles import Point, RegisterPoint
 from device_profiles.quality import Quality, Reason, code_of, split_code
 from device_profiles.readings import Value
 from device_profiles.spans import is_wide
@@ -144,6 +144,8 @@ class SpanReport:
 
 def _may_be_wide(point: Point) -> bool:
     """True when a value may be a whole number beyond 2**53; no 32-bit raw becomes one by a scale that is a sane one."""
+    if not isinstance(point, RegisterPoint):
+        return False  # no other protocol has values of more than twelve digits
     return point.type in ("u64", "i64") or abs(point.scale) >= 1 << 20 or abs(point.offset) >= 1 << 52
 
 

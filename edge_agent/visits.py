@@ -18,12 +18,12 @@ import msgspec
 from device_profiles.clock import Clock
 from device_profiles.codecs.modbus_pdu import Read
 from device_profiles.ledger import Ledger
-from device_profiles.profiles import READ_FUNCTION, DeviceProfile, Point
+from device_profiles.profiles import READ_FUNCTION, DeviceProfile, Point, RegisterPoint
 from device_profiles.quality import Reason, split_code
 from device_profiles.readings import Value
 from device_profiles.registers import decode_value
-from device_profiles.spans import BIT_TABLES, compile_span
-from edge_agent.assembly import questions_of
+from device_profiles.spans import BIT_TABLES
+from edge_agent.assembly import protocols_on, questions_of
 from edge_agent.bus import Bus, Outcome
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
 from edge_agent.links import make_link
@@ -54,9 +54,11 @@ class Found(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_bus(link: LinkConfig, clock: Clock, tape: Tape | None = None) -> AsyncIterator[Bus]:
+async def open_bus(
+    link: LinkConfig, clock: Clock, tape: Tape | None = None, protocols: Sequence[str] = ("modbus",)
+) -> AsyncIterator[Bus]:
     """The link of a site, taken for a visit. LinkTrouble when it cannot be had."""
-    bus = Bus(make_link(link.target), clock, Ledger(), link.retries, tape)
+    bus = Bus(make_link(link.target), clock, Ledger(), link.retries, tape, protocols)
     if not await bus.open():
         raise LinkTrouble(bus.trouble)
     try:
@@ -77,23 +79,25 @@ def reason_of(outcome: Outcome) -> str:
 async def read_device(bus: Bus, device: DeviceConfig, link: LinkConfig) -> list[ReadPoint]:
     """One poll of everything that the plan reads of a unit."""
     rows: list[ReadPoint] = []
-    for span, question in questions_of(device, link):
-        decoder = compile_span(device.read_points, span.table, span.start, span.count)
+    for poll, question in questions_of(device, link):
         outcome = await bus.exchange(question)
         why = reason_of(outcome)
         if why or outcome.answer is None:
-            rows += [ReadPoint(p.name, "", None, p.unit, "bad", why) for p in decoder.points]
+            rows += [ReadPoint(p.name, "", None, p.unit, "bad", why) for p in poll.points]
             continue
         data = outcome.answer.data
-        values, codes = decoder.decode(data)
+        values, codes = poll.decoder.decode(data)
         rows += [
-            _row(point, _bytes_of(point, span.start, data), value, code)
-            for point, value, code in zip(decoder.points, values, codes, strict=True)
+            _row(point, _bytes_of(point, poll.first, data), value, code)
+            for point, value, code in zip(poll.points, values, codes, strict=True)
         ]
     return rows
 
 
-def _bytes_of(point: Point, start: int, data: bytes) -> bytes:
+def _bytes_of(point: Point, start: int | None, data: bytes) -> bytes:
+    """The registers of a point as they came; of a meter the whole answer, for an item may lie anywhere in it."""
+    if start is None or not isinstance(point, RegisterPoint):
+        return data
     if point.table in BIT_TABLES:
         place = point.address - start
         return bytes([data[place >> 3] >> (place & 7) & 1])
@@ -114,7 +118,7 @@ async def check_units(config: AgentConfig, clock: Clock) -> AsyncIterator[dict[s
     for link in config.links:
         devices = [device for device in config.devices if device.link == link.name]
         try:
-            async with open_bus(link, clock) as bus:
+            async with open_bus(link, clock, protocols=protocols_on(config, link)) as bus:
                 for device in devices:
                     _, question = questions_of(device, link)[0]
                     trouble = reason_of(await bus.exchange(question))
@@ -124,17 +128,17 @@ async def check_units(config: AgentConfig, clock: Clock) -> AsyncIterator[dict[s
                 yield {"link": link.name, "unit": device.unit, "device": device.name, "trouble": str(down)}
 
 
-def safe_probes(profiles: Iterable[DeviceProfile]) -> dict[Read, list[tuple[str, Point]]]:
+def safe_probes(profiles: Iterable[DeviceProfile]) -> dict[Read, list[tuple[str, RegisterPoint]]]:
     """The first point of each model as a read of its own, with the models that have it.
 
     Whoever is on the line is not known yet, so what any profile of the library warns against is left out
     altogether.
     """
-    profiles = list(profiles)
+    profiles = [profile for profile in profiles if profile.protocol == "modbus"]
     forbidden = [
         (READ_FUNCTION[avoid.table], avoid.first, avoid.last) for profile in profiles for avoid in profile.modbus.avoid
     ]
-    probes: dict[Read, list[tuple[str, Point]]] = {}
+    probes: dict[Read, list[tuple[str, RegisterPoint]]] = {}
     for profile in profiles:
         for point in profile.modbus.points:
             read = Read(READ_FUNCTION[point.table], point.address, point.registers)
@@ -164,7 +168,7 @@ async def scan(
 
 
 async def _identify(
-    bus: Bus, unit: int, probes: dict[Read, list[tuple[str, Point]]], patience: float
+    bus: Bus, unit: int, probes: dict[Read, list[tuple[str, RegisterPoint]]], patience: float
 ) -> tuple[str, ...]:
     models: list[str] = []
     for read, candidates in probes.items():
@@ -175,7 +179,7 @@ async def _identify(
     return tuple(sorted(models))
 
 
-def _plausible(point: Point, data: bytes) -> bool:
+def _plausible(point: RegisterPoint, data: bytes) -> bool:
     if point.table in BIT_TABLES:
         return True
     value, _ = decode_value(point, data)

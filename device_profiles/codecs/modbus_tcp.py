@@ -39,6 +39,10 @@ class TcpExchange:
         """The question as it goes on the wire."""
         return self._frame
 
+    def next_request(self) -> bytes:
+        """Modbus has one answer a question."""
+        return b""
+
     @property
     def started(self) -> bool:
         """True while bytes are held that may still become the answer."""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from device_profiles.codecs.modbus_pdu import reply_size
-from device_profiles.profiles import Point
+from device_profiles.codecs.modbus_pdu import Read, reply_size
+from device_profiles.profiles import RegisterPoint
 from edge_agent.assembly import Agent, assemble
 from edge_agent.clock import SystemClock
 from edge_agent.config import AgentConfig, DeviceConfig, load_config
@@ -60,14 +60,15 @@ def hurried(config: AgentConfig) -> AgentConfig:
     return msgspec.structs.replace(config, devices=tuple(map(hurry, config.devices)))
 
 
-def _faster(point: Point) -> Point:
+def _faster(point: RegisterPoint) -> RegisterPoint:
     return msgspec.structs.replace(point, period=PERIOD)
 
 
 def seconds_per_exchange(poller: LinkPoller) -> float:
     """The wire's own limit for what this poller asks."""
     target = poller.bus.link.target
-    frames = [8 + 3 + reply_size(job.question.read) for job in poller.jobs]
+    reads = [job.question.read for job in poller.jobs]
+    frames = [8 + 3 + reply_size(read) for read in reads if isinstance(read, Read)]
     size = sum(frames) / len(frames)
     return size * target.byte_seconds + target.silence_seconds + TURNAROUND_MS / 1000
 

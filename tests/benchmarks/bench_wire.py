@@ -68,7 +68,8 @@ def _site(folder: Path) -> Path:
     from device_profiles.loader import load_library
     from device_profiles.problems import Problems
 
-    models = sorted(load_library([], Problems()))
+    library = load_library([], Problems())
+    models = sorted(model for model, profile in library.items() if profile.protocol == "modbus")
     names = [(model, n) for model in models for n in range(UNITS_A_MODEL)]
     parts = [f'[site]\nname = "wire"\n\n[agent]\nbatch_readings = {READINGS}\n']
     for at, (model, n) in enumerate(names):
@@ -122,12 +123,16 @@ class SimulatedPole:
         return self._chance.randrange(*ANSWERED_AFTER_US)
 
     def _reply(self, job: Job) -> bytes:
+        from device_profiles.codecs.modbus_pdu import Read
+        from device_profiles.profiles import RegisterPoint
         from device_profiles.spans import encode_registers
 
-        points, first = job.decoder.points, job.question.read.address
+        read, points = job.question.read, [p for p in job.decoder.points if isinstance(p, RegisterPoint)]
+        assert isinstance(read, Read)
+        first = read.address
         values = {point.name: self._signals[job.unit.name, point.name].at(self._clock.at) for point in points}
         cells = {place: word for (_, place), word in encode_registers(points, values).items()}
-        count = job.question.read.count
+        count = read.count
         if points[0].table in self._bits:
             number = sum(cells.get(first + bit, 0) << bit for bit in range(count))
             return number.to_bytes((count + 7) // 8, "little")

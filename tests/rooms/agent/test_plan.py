@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_profiles.loader import load_library
-from device_profiles.profiles import Avoid, DeviceProfile, ModbusMap, Point
+from device_profiles.profiles import Avoid, DeviceProfile, ModbusMap, RegisterPoint
 from device_profiles.spans import points_within
 from edge_agent.plan import PlanError, Span, most_in_one_read, plan_spans, shorter_reads
 
-LIBRARY = load_library()
+LIBRARY = {model: profile for model, profile in load_library().items() if profile.protocol == "modbus"}
 
 
-def point(name: str, table: str, address: int, kind: str, period: float, length: int = 1) -> Point:
-    return Point(
+def point(name: str, table: str, address: int, kind: str, period: float, length: int = 1) -> RegisterPoint:
+    return RegisterPoint(
         name=name,
         title={},
         quantity="",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from device_profiles.envelope import decode_batch, unpack_body
 from device_profiles.handover import BatchMessage, Reader
 from device_profiles.ledger import Ledger
-from device_profiles.profiles import Point
+from device_profiles.profiles import RegisterPoint
 from device_profiles.quality import Quality, Reason, code_of
 from device_profiles.readings import Value
 from edge_agent.outbox import Outbox, Sealed
@@ -21,8 +21,8 @@ MS = 1000
 OPEN = code_of(Quality.BAD, Reason.SENSOR_OPEN)
 
 
-def numeric(name: str, kind: str = "u16") -> Point:
-    return Point(name=name, title={}, quantity="", unit="1", table="holding", address=0, type=kind)
+def numeric(name: str, kind: str = "u16") -> RegisterPoint:
+    return RegisterPoint(name=name, title={}, quantity="", unit="1", table="holding", address=0, type=kind)
 
 
 def make(deadbands: list[float], report: float = 60.0, kinds: str = "") -> tuple[SpanReport, Ledger, Outbox]:

@@ -23,7 +23,8 @@ from device_profiles.codecs.modbus_pdu import (
 from device_profiles.codecs.modbus_rtu import RtuRequestReader, frame
 from device_profiles.codecs.modbus_tcp import TcpRequestReader
 from device_profiles.codecs.modbus_tcp import frame as tcp_frame
-from edge_agent.links import LinkTarget, Receiver
+from device_profiles.profiles import LineSettings
+from edge_agent.links import LinkTarget, Receiver, on_line
 
 TURNAROUND = 0.005
 
@@ -104,6 +105,10 @@ class MemoryLink:
     def close(self) -> None:
         """See links.Link."""
         self._receiver = None
+
+    def tune(self, line: LineSettings) -> None:
+        """See links.Link."""
+        self.target = on_line(self.target, line)
 
     def lose(self, why: str) -> None:
         """Break the line."""
