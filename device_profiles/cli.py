@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from device_profiles.decoding import Decoded, DecodingError, decode_rtu, decode_
 from device_profiles.lint import lint as lint_files
 from device_profiles.loader import load_library
 from device_profiles.problems import ConfigError, Problems, nearest
-from device_profiles.profiles import DeviceProfile, Point
+from device_profiles.profiles import BusMap, DeviceProfile, ModbusMap, Point, ProtocolMap, RegisterPoint
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 libraries = click.option(
@@ -47,13 +48,13 @@ def list_(folders: Sequence[Path], json_: bool) -> None:
                 "domain": p.domain,
                 "component": p.component,
                 "status": p.status,
-                "points": len(p.modbus.points),
+                "points": len(p.points),
             }
             for p in profiles
         ]
         _print_json(rows)
         return
-    lines = [(p.domain, p.model, p.status, f"{len(p.modbus.points)} points", p.title["en"]) for p in profiles]
+    lines = [(p.domain, p.model, p.status, f"{len(p.points)} points", p.title["en"]) for p in profiles]
     _print_table(lines)
 
 
@@ -65,18 +66,14 @@ def show(model: str, folders: Sequence[Path], json_: bool) -> None:
     """Show one MODEL: its points, caveats and sources."""
     profile = _find(_library(folders), model)
     if json_:
-        _print_json(msgspec.to_builtins(profile, enc_hook=_plain))
+        _print_json({"protocol": profile.protocol, **_shown(msgspec.to_builtins(profile, enc_hook=_plain))})
         return
-    modbus = profile.modbus
     click.echo(f"{profile.model}  version {profile.version}  {profile.status}  ({profile.path})")
     click.echo(f"{profile.vendor}: {profile.title['en']} · {profile.title['zh']}")
-    click.echo(
-        f"{profile.domain}, component {profile.component}; unit {modbus.unit}, {modbus.line.baud} 8{modbus.line.parity}"
-        f"{modbus.line.stop}, at most {modbus.max_block} registers a read"
-    )
+    click.echo(f"{profile.domain}, component {profile.component}; {_manners(profile.map)}")
     click.echo()
-    _print_table([_point_row(point) for point in modbus.points])
-    for avoid in modbus.avoid:
+    _print_table([_point_row(point) for point in profile.points])
+    for avoid in profile.map.avoid if isinstance(profile.map, ModbusMap) else ():
         click.echo(f"never read {avoid.table} {avoid.first} to {avoid.last}: {avoid.why}")
     for heading, texts in (("caveats", profile.caveats), ("sources", profile.sources)):
         click.echo(f"\n{heading}")
@@ -162,15 +159,38 @@ def _bytes(frames: Sequence[str]) -> bytes:
         raise click.BadParameter(f"no hexadecimal: {text}", param_hint="HEX") from None
 
 
+def _manners(map_: ProtocolMap) -> str:
+    """How a model is spoken to, in one line: the protocol, and every setting of its map that is a plain value."""
+    if isinstance(map_, ModbusMap):
+        line = f"{map_.line.baud} 8{map_.line.parity}{map_.line.stop}"
+        return f"unit {map_.unit}, {line}, at most {map_.max_block} registers a read"
+    line = f", {map_.line.baud} 8{map_.line.parity}{map_.line.stop}" if isinstance(map_, BusMap) else ""
+    return map_.protocol + line + "".join(f", {name} {value}" for name, value in _own_fields(map_, ProtocolMap))
+
+
+def _own_fields(data: msgspec.Struct, general: type[msgspec.Struct]) -> list[tuple[str, object]]:
+    """(name, value) of the plain settings that a protocol adds to what every protocol has."""
+    names = [name for name in data.__struct_fields__ if name not in general.__struct_fields__]
+    values = [(name, getattr(data, name)) for name in names]
+    return [(name, value) for name, value in values if isinstance(value, (str, int, Fraction)) and value != ""]
+
+
 def _point_row(point: Point) -> tuple[str, ...]:
+    span = "" if point.range is None else f"{point.range[0]:g} to {point.range[1]:g}"
+    if isinstance(point, RegisterPoint):
+        where, kind = _register(point)
+    else:
+        where, kind = " ".join(f"{name} {value}" for name, value in _own_fields(point, Point)), ""
+    return point.name, where, kind, point.unit, span, point.title["zh"]
+
+
+def _register(point: RegisterPoint) -> tuple[str, str]:
     scale = "" if point.scale == 1 else f"×{float(point.scale):g}"
     offset = "" if point.offset == 0 else f"{float(point.offset):+g}"
     mask = "" if point.mask is None else f"&{point.mask:#06x}"
-    span = "" if point.range is None else f"{point.range[0]:g} to {point.range[1]:g}"
     order = point.order if point.registers > 1 or point.order != "ABCD" else ""
     where = f"{point.table} {point.address}" + (f" ({point.address:#06x})" if point.address > 999 else "")
-    kind = " ".join(part for part in (point.type, order, mask, scale + offset) if part)
-    return point.name, where, kind, point.unit, span, point.title["zh"]
+    return where, " ".join(part for part in (point.type, order, mask, scale + offset) if part)
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
@@ -183,6 +203,18 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 def _print_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _shown(value: Any) -> Any:
+    """Without the look-up tables that a map makes for itself (their keys are no texts)."""
+    if isinstance(value, dict):
+        kept = {key: item for key, item in value.items() if not isinstance(item, dict) or all(map(_is_text, item))}
+        return {key: _shown(item) for key, item in kept.items()}
+    return [_shown(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _is_text(key: object) -> bool:
+    return isinstance(key, str)
 
 
 def _plain(value: Any) -> Any:

@@ -209,7 +209,8 @@ def test_loading_the_library_imports_nothing_heavy() -> None:
 def test_list() -> None:
     result = kuimen("list")
     assert result.exit_code == 0
-    assert "water        yosemitech-y4000   from-manual  8 points   Water-quality sonde Y4000" in result.stdout
+    told = [line.split() for line in result.stdout.splitlines()]
+    assert "water yosemitech-y4000 from-manual 8 points Water-quality sonde Y4000".split() in told
     rows = json.loads(kuimen("list", "--json").stdout)
     assert {row["model"] for row in rows} == set(load_library())
 
@@ -229,9 +230,10 @@ def test_show(model: str) -> None:
     result = kuimen("show", model)
     assert result.exit_code == 0
     profile = load_library()[model]
-    assert all(point.name in result.stdout for point in profile.modbus.points)
+    assert all(point.name in result.stdout for point in profile.points)
     shown = json.loads(kuimen("show", model, "--json").stdout)
-    assert [point["name"] for point in shown["modbus"]["points"]] == [point.name for point in profile.modbus.points]
+    assert shown["protocol"] == profile.protocol
+    assert [point["name"] for point in shown["map"]["points"]] == [point.name for point in profile.points]
 
 
 def test_show_a_model_that_is_not_there() -> None:
