@@ -8,7 +8,7 @@ import msgspec
 
 from device_profiles.codecs import modbus_rtu, modbus_tcp
 from device_profiles.codecs.modbus_pdu import ModbusError, Read, Request, decode_request, request_length
-from device_profiles.examples import TABLE_OF, decode_reply
+from device_profiles.maps.modbus_examples import TABLE_OF, decode_reply
 from device_profiles.exchange import Answer
 from device_profiles.profiles import DeviceProfile
 from device_profiles.quality import Quality, Reason, split_code

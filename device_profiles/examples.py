@@ -1,90 +1,32 @@
-"""A profile's examples held against our own codec: the same check for ``lint``, the laws and a bug report.
+"""A profile's examples held against its protocol's own codec, and what all protocols share in doing so.
 
-An example is a published frame or a computed one; either way its request must be what we would send, its reply must
-decode to the values it names, and encoding those must give the reply's bytes again. Raises nothing.
+An example is a published frame or a computed one; decoding it must give the values it names, and encoding those must
+give its bytes again. Raises nothing.
 """
 
 import math
+from collections.abc import Mapping
 
-from device_profiles.codecs.modbus_pdu import ModbusError, Read, decode_request, encode_reply
-from device_profiles.codecs.modbus_rtu import RtuExchange, RtuRequestReader, crc16, frame
-from device_profiles.profiles import READ_FUNCTION, DeviceProfile, Example, Point
+from device_profiles.profiles import DeviceProfile, Example, Point, RegisterPoint
+from device_profiles.protocols import module_of
 from device_profiles.quality import GOOD_CODE, split_code
 from device_profiles.quantities import QUANTITIES, to_canonical
 from device_profiles.readings import Value
-from device_profiles.spans import BIT_TABLES, compile_span, encode_registers
 
-TABLE_OF = {function: table for table, function in READ_FUNCTION.items()}
-
-
-def example_read(example: Example) -> tuple[int, Read] | None:
-    """(unit, read) that an example's request asks; None when it is no whole, checked RTU read."""
-    found = RtuRequestReader().feed(example.request)
-    if len(found) != 1 or len(frame(*found[0])) != len(example.request):
-        return None
-    unit, pdu = found[0]
-    try:
-        request = decode_request(pdu)
-    except ModbusError:
-        return None
-    return (unit, request) if isinstance(request, Read) else None
-
-
-def decode_reply(profile: DeviceProfile, read: Read, data: bytes) -> dict[str, tuple[Value, int]]:
-    """{point: (value, code)} out of the register (or bit) bytes that answer a read; None where there is no value."""
-    decoder = compile_span(profile.modbus.points, TABLE_OF[read.function], read.address, read.count)
-    values, codes = decoder.decode(data)
-    return {
-        point.name: (value if code == GOOD_CODE else None, code)
-        for point, value, code in zip(decoder.points, values, codes, strict=True)
-    }
-
-
-def encode_read(profile: DeviceProfile, read: Read, values: dict[str, Value]) -> bytes | None:
-    """The register (or bit) bytes a unit with these values would send; None when the read meets a hole in the map."""
-    table = TABLE_OF[read.function]
-    cells = encode_registers(profile.modbus.points, values)
-    wanted = [(table, address) for address in range(read.address, read.address + read.count)]
-    if any(cell not in cells for cell in wanted):
-        return None
-    if table in BIT_TABLES:
-        bits = sum(cells[cell] << place for place, cell in enumerate(wanted))
-        return bits.to_bytes((read.count + 7) // 8, "little")
-    return b"".join(cells[cell].to_bytes(2, "big") for cell in wanted)
+SIGNED_TYPES = ("i16", "i32", "i64", "f32", "f64", "sm16", "i16_over_10000")
 
 
 def complaints_about(profile: DeviceProfile, example: Example) -> list[str]:
     """What is wrong with one example; empty when all is well."""
-    asked = example_read(example)
-    if asked is None:
-        return ["the request is no whole, checked Modbus RTU read" + _right_check(example.request)]
-    unit, read = asked
-    exchange = RtuExchange(unit, read)
-    if exchange.request() != example.request:
-        return ["we would not send this request: " + exchange.request().hex(" ").upper()]
-    if read.count > profile.modbus.max_block:
-        return [f"asks for {read.count} registers at once, max_block is {profile.modbus.max_block}"]
-    exchange.feed(example.reply)
-    answer = exchange.take(silent=True)
-    if answer is None:
-        return [f"the reply does not answer the request: {exchange.conclude().word}" + _right_check(example.reply)]
-    if answer.exception:
-        return [f"the reply is an exception ({answer.exception}): an example needs values"]
-    decoded = decode_reply(profile, read, answer.data)
+    return module_of(profile.protocol).complaints_about(profile, example)
+
+
+def compare(profile: DeviceProfile, example: Example, decoded: Mapping[str, tuple[Value, int]]) -> list[str]:
+    """What differs between the values that an example names and those decoded, {point: (value or None, code)}."""
     if set(decoded) != set(example.values):
         return [f"{name} is not in the reply" for name in example.values if name not in decoded] + [
             f"{name} is in the reply and has no value in the example" for name in decoded if name not in example.values
         ]
-    return _compare(profile, example, decoded) + _backwards(profile, example, unit, read)
-
-
-def _right_check(data: bytes) -> str:
-    """A remark when the frame's check is wrong: vendors' pages are full of such."""
-    right = crc16(data[:-2]).to_bytes(2, "little")
-    return "" if len(data) < 4 or data[-2:] == right else f" (its check should be {right.hex(' ').upper()})"
-
-
-def _compare(profile: DeviceProfile, example: Example, decoded: dict[str, tuple[Value, int]]) -> list[str]:
     found = []
     for name, (value, code) in decoded.items():
         point, wanted = profile.point(name), example.values[name]
@@ -96,20 +38,12 @@ def _compare(profile: DeviceProfile, example: Example, decoded: dict[str, tuple[
     return found
 
 
-def _backwards(profile: DeviceProfile, example: Example, unit: int, read: Read) -> list[str]:
-    """The example's values, encoded by the profile read backwards, must be the reply."""
-    values: dict[str, Value] = {}
-    for name, wanted in example.values.items():
-        no_value = isinstance(wanted, str) and not profile.point(name).text
-        values[name] = None if no_value else wanted
-    try:
-        data = encode_read(profile, read, values)
-    except ValueError as trouble:
-        return [f"cannot be encoded: {trouble}"]
-    if data is None:
-        return ["reads a register that belongs to no point of the profile"]
-    built = frame(unit, encode_reply(read, data))
-    return [] if built == example.reply else ["encoding the values gives another reply: " + built.hex(" ").upper()]
+def encodable(profile: DeviceProfile, example: Example) -> dict[str, Value]:
+    """The example's values as an encoder takes them: None where the example names a reason instead of a value."""
+    return {
+        name: None if isinstance(wanted, str) and not profile.point(name).text else wanted
+        for name, wanted in example.values.items()
+    }
 
 
 def is_plausible(point: Point, value: float) -> bool:
@@ -123,13 +57,15 @@ def is_plausible(point: Point, value: float) -> bool:
 
 
 def goes_below_zero(point: Point) -> bool:
-    """True when a negative value is possible: by the range, or without one by what the registers can say."""
-    if point.text or point.type == "bit":
+    """True when a negative value is possible: by the range, or without one by what the wire and quantity can say."""
+    if point.text:
         return False
     if point.range is not None:
         return point.range[0] < 0
-    signed = point.type in ("i16", "i32", "i64", "f32", "f64", "sm16", "i16_over_10000")
-    return (signed and point.scale != 0) or point.scale < 0 or point.offset < 0
+    if isinstance(point, RegisterPoint):
+        return point.type != "bit" and (point.type in SIGNED_TYPES or point.scale < 0 or point.offset < 0)
+    scale, offset = to_canonical(point.quantity, point.unit)
+    return (QUANTITIES[point.quantity].low - offset) / scale < 0
 
 
 def points_without_negative(profile: DeviceProfile) -> list[str]:
@@ -140,10 +76,10 @@ def points_without_negative(profile: DeviceProfile) -> list[str]:
         for name, value in example.values.items()
         if isinstance(value, (int, float)) and value < 0
     }
-    return [point.name for point in profile.modbus.points if goes_below_zero(point) and point.name not in shown]
+    return [point.name for point in profile.points if goes_below_zero(point) and point.name not in shown]
 
 
 def points_without_example(profile: DeviceProfile) -> list[str]:
     """Points that no example names."""
     shown = {name for example in profile.examples for name in example.values}
-    return [point.name for point in profile.modbus.points if point.name not in shown]
+    return [point.name for point in profile.points if point.name not in shown]

@@ -55,7 +55,7 @@ def _check_examples(document: TomlDocument, profile: DeviceProfile, problems: Pr
 
 
 def _check_coverage(document: TomlDocument, profile: DeviceProfile, problems: Problems) -> None:
-    lines = {point.name: ("modbus", "points", index) for index, point in enumerate(profile.modbus.points)}
+    lines = {point.name: (profile.protocol, "points", index) for index, point in enumerate(profile.points)}
     missing = points_without_example(profile)
     troubles = [(name, "no example names it") for name in missing]
     troubles += [

@@ -5,7 +5,7 @@ and that only where nobody brought a ``Problems`` to collect in. A site may add 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from device_profiles.documents import TomlDocument
@@ -17,24 +17,24 @@ from device_profiles.profiles import (
     AlarmPreset,
     DeviceProfile,
     Example,
-    ModbusMap,
     Physics,
+    Point,
+    ProtocolMap,
 )
+from device_profiles.protocols import MODULES, module_of
 from device_profiles.quality import Reason
 from device_profiles.readings import Value
-from device_profiles.register_maps import read_modbus
 from device_profiles.tables import Table, check_top_level
 
 LIBRARY = Path(__file__).parent / "library"
 """The profiles that come with the package, from a source tree or a wheel alike."""
 
-PROFILE_TABLES = ("profile", "modbus", "simulate", "alarms", "examples")
+PROFILE_TABLES = ("profile", "simulate", "alarms", "examples", *MODULES)
 SEVERITIES = ("notice", "warning", "critical")
 REASON_WORDS = tuple(reason.word for reason in Reason if 16 <= reason < 28)
 """What an example may expect instead of a value: reasons of a value that the device did answer."""
 
 _MODEL = re.compile(r"[a-z0-9]+(-[a-z0-9]+)+\Z")
-_POINT = re.compile(r"[a-z][a-z0-9_]{0,62}\Z")
 _COMPONENT = re.compile(r"\d{4}\Z")
 
 
@@ -75,24 +75,34 @@ def read_profile(document: TomlDocument, problems: Problems) -> DeviceProfile | 
     before = len(problems.found)
     check_top_level(document, PROFILE_TABLES, problems)
     root = Table(document, (), problems)
-    for key in ("profile", "modbus"):
-        if not root.has(key):
-            root.trouble(key, "the table is missing")
-    modbus = read_modbus(root.table("modbus")) if root.has("modbus") else ModbusMap()
-    _check_point_names(root, modbus)
-    simulate = _simulate(root.table("simulate"), modbus)
-    alarms = tuple(_alarm(row, modbus) for row in root.tables("alarms"))
-    examples = tuple(_example(row, modbus) for row in root.tables("examples"))
+    if not root.has("profile"):
+        root.trouble("profile", "the table is missing")
+    map_ = _map(root)
+    points = {point.name: point for point in map_.points}
+    simulate = _simulate(root.table("simulate"), points)
+    alarms = tuple(_alarm(row, points) for row in root.tables("alarms"))
+    examples = tuple(_example(row, points) for row in root.tables("examples"))
     if not root.has("profile"):
         return None
-    profile = _identity(root.table("profile"), document.path, modbus, simulate, alarms, examples)
+    profile = _identity(root.table("profile"), document.path, map_, simulate, alarms, examples)
     return profile if len(problems.found) == before else None
+
+
+def _map(root: Table) -> ProtocolMap:
+    """The one protocol table; a model that can be reached in two ways is two profiles."""
+    written = [key for key in MODULES if root.has(key)]
+    if not written:
+        root.trouble("", "no protocol table: one of " + ", ".join(f"[{key}]" for key in MODULES))
+        return ProtocolMap()
+    for key in written[1:]:
+        root.trouble(key, f"a profile has one protocol table, and this one has [{written[0]}]", "make it two profiles")
+    return module_of(written[0]).read_map(root.table(written[0]))
 
 
 def _identity(
     table: Table,
     path: str,
-    modbus: ModbusMap,
+    map_: ProtocolMap,
     simulate: dict[str, Physics],
     alarms: tuple[AlarmPreset, ...],
     examples: tuple[Example, ...],
@@ -105,7 +115,7 @@ def _identity(
         domain=table.choice("domain", DOMAINS),
         component=table.text("component"),
         status=table.choice("status", STATUSES),
-        modbus=modbus,
+        map=map_,
         sources=tuple(table.texts("sources")),
         caveats=tuple(table.texts("caveats")),
         simulate=simulate,
@@ -134,15 +144,7 @@ def _check_identity(table: Table, profile: DeviceProfile) -> None:
         table.trouble("sources", "must say where the map comes from")
 
 
-def _check_point_names(root: Table, modbus: ModbusMap) -> None:
-    for index, point in enumerate(modbus.points):
-        if point.name and not _POINT.match(point.name):
-            row = Table(root.document, ("modbus", "points", index), root.problems)
-            row.trouble("name", f"{point.name!r} must be small letters, digits and underscores")
-
-
-def _simulate(table: Table, modbus: ModbusMap) -> dict[str, Physics]:
-    points = {point.name: point for point in modbus.points}
+def _simulate(table: Table, points: Mapping[str, Point]) -> dict[str, Physics]:
     found: dict[str, Physics] = {}
     for name in table.data:
         if name not in points:
@@ -154,7 +156,7 @@ def _simulate(table: Table, modbus: ModbusMap) -> dict[str, Physics]:
     return found
 
 
-def _alarm(table: Table, modbus: ModbusMap) -> AlarmPreset:
+def _alarm(table: Table, points: Mapping[str, Point]) -> AlarmPreset:
     alarm = AlarmPreset(
         point=table.text("point"),
         severity=table.choice("severity", SEVERITIES, "warning"),
@@ -163,23 +165,36 @@ def _alarm(table: Table, modbus: ModbusMap) -> AlarmPreset:
         below=table.optional_number("below"),
     )
     table.end()
-    names = [point.name for point in modbus.points]
-    if alarm.point and alarm.point not in names:
-        table.trouble("point", f"no such point {alarm.point!r}", nearest(alarm.point, names))
+    if alarm.point and alarm.point not in points:
+        table.trouble("point", f"no such point {alarm.point!r}", nearest(alarm.point, points))
     if alarm.above is None and alarm.below is None:
         table.trouble("", "needs above, below or both")
     return alarm
 
 
-def _example(table: Table, modbus: ModbusMap) -> Example:
-    request, reply = _frame(table, "request"), _frame(table, "reply")
-    values = _values(table.table("values"), modbus)
-    title, source = table.text("title"), table.text("source")
+def _example(table: Table, points: Mapping[str, Point]) -> Example:
+    """``request`` and ``reply``, or ``report`` (and ``ack``), in hexadecimal; ``…_text`` where the frame is a text."""
+    called = any(table.has(key) for key in ("report", "report_text"))
+    example = Example(
+        title=table.text("title"),
+        source=table.text("source"),
+        request=b"" if called else _frame(table, "request"),
+        reply=b"" if called else _frame(table, "reply"),
+        report=_frame(table, "report") if called else b"",
+        ack=_frame(table, "ack") if any(table.has(key) for key in ("ack", "ack_text")) else b"",
+        at=table.optional_text("at"),
+        values=_values(table.table("values"), points),
+    )
+    if example.at is not None and example.moment is None:
+        table.trouble("at", f"is no time: {example.at!r}", "2026-11-21T03:04:05Z")
     table.end()
-    return Example(title=title, source=source, request=request, reply=reply, values=values)
+    return example
 
 
 def _frame(table: Table, key: str) -> bytes:
+    text = table.optional_text(f"{key}_text")
+    if text is not None:
+        return text.encode()
     text = table.text(key)
     try:
         return bytes.fromhex(text)
@@ -188,9 +203,8 @@ def _frame(table: Table, key: str) -> bytes:
         return b""
 
 
-def _values(table: Table, modbus: ModbusMap) -> dict[str, Value]:
+def _values(table: Table, points: Mapping[str, Point]) -> dict[str, Value]:
     """Expected values by point: a number, a text for a string, or a reason's word where there is no value."""
-    points = {point.name: point for point in modbus.points}
     found: dict[str, Value] = {}
     if not table.data:
         table.trouble("", "an example names at least one value")

@@ -1,10 +1,13 @@
 """Everything true of every unit of a model, as frozen data: what a TOML file of the library becomes."""
 
+from datetime import datetime
 from fractions import Fraction
+from typing import ClassVar
 
 import msgspec
 
 from device_profiles.manifests import Title
+from device_profiles.quantities import QUANTITIES
 from device_profiles.readings import Value
 
 DOMAINS = ("urban", "water", "fire", "environment", "agriculture", "traffic", "structures", "energy")
@@ -27,22 +30,38 @@ class Writable(_Data, frozen=True):
     high: float
 
 
-class Point(_Data, frozen=True):
-    """One addressable value of a model.
+class Point(_Data, frozen=True, kw_only=True):
+    """One value of a model, as far as every protocol knows it; how it is addressed is its protocol's own business.
 
-    ``value = raw × scale + offset`` in ``unit`` (UCUM); ``address`` is 0-based as on the wire; ``order`` names the
-    bytes of
-    0xAABBCCDD as they come over the wire. ``sentinels`` are *raw* values that mean "sensor open". ``length``:
-    registers of a
-    ``string``. ``range`` is what the model can measure; ``deadband`` in the point's unit; ``period`` seconds
-    between polls;
-    ``report`` the longest time in seconds between two reports of an unchanged value.
+    The value is in ``unit`` (UCUM). ``range`` is what the model can measure; ``deadband`` in the point's unit;
+    ``period`` seconds between polls (or between the reports of a device that calls); ``report`` the longest time in
+    seconds between two reports of an unchanged value.
     """
 
     name: str
     title: Title
     quantity: str
     unit: str
+    range: tuple[float, float] | None = None
+    deadband: float = 0.0
+    period: float = 10.0
+    report: float = 60.0
+    writable: Writable | None = None
+
+    @property
+    def text(self) -> bool:
+        """True when the value is a text, not a number."""
+        return self.quantity in QUANTITIES and QUANTITIES[self.quantity].text
+
+
+class RegisterPoint(Point, frozen=True, kw_only=True):
+    """A point in a Modbus register map.
+
+    ``value = raw × scale + offset``; ``address`` is 0-based as on the wire; ``order`` names the bytes of 0xAABBCCDD as
+    they come over the wire. ``sentinels`` are *raw* values that mean "sensor open". ``length``: registers of a
+    ``string``.
+    """
+
     table: str
     address: int
     type: str
@@ -52,11 +71,6 @@ class Point(_Data, frozen=True):
     mask: int | None = None
     length: int = 1
     sentinels: tuple[float, ...] = ()
-    range: tuple[float, float] | None = None
-    deadband: float = 0.0
-    period: float = 10.0
-    report: float = 60.0
-    writable: Writable | None = None
 
     @property
     def registers(self) -> int:
@@ -110,20 +124,35 @@ class LineSettings(_Data, frozen=True):
     stop: int = 1
 
 
-class ModbusMap(_Data, frozen=True):
-    """A model's register map and its manners on the bus.
+class ProtocolMap(_Data, frozen=True, kw_only=True):
+    """What a model says in its protocol, point by point; each protocol has a map of its own."""
 
-    ``max_block``: most registers a read; ``timeout_ms``: to the first byte of a reply; ``late_ms``: after this long
-    without a reply none will come any more.
+    protocol: ClassVar[str] = ""
+    """The key of the profile's table: "modbus", "hj212" …"""
+
+    points: tuple[Point, ...] = ()
+
+
+class BusMap(ProtocolMap, frozen=True, kw_only=True):
+    """A model that is asked on a line, and its manners there.
+
+    ``timeout_ms``: to the first byte of a reply; ``late_ms``: after this long without a reply none will come any more.
     """
 
-    unit: int = 1
     line: LineSettings = LineSettings()
-    max_block: int = 125
     timeout_ms: int = 300
     late_ms: int = 2000
+
+
+class ModbusMap(BusMap, frozen=True, kw_only=True):
+    """A model's register map. ``max_block``: most registers a read."""
+
+    protocol: ClassVar[str] = "modbus"
+
+    unit: int = 1
+    max_block: int = 125
     avoid: tuple[Avoid, ...] = ()
-    points: tuple[Point, ...] = ()
+    points: tuple[RegisterPoint, ...] = ()
 
 
 class Physics(_Data, frozen=True):
@@ -133,14 +162,30 @@ class Physics(_Data, frozen=True):
     parameters: dict[str, float | list[float]] = {}
 
 
-class Example(_Data, frozen=True):
-    """Frames of a manual or a capture and the values they must decode to."""
+class Example(_Data, frozen=True, kw_only=True):
+    """Frames of a manual or a capture and the values they must decode to.
+
+    Either ``request`` and ``reply`` (we ask), or ``report`` and, where the protocol has one, the ``ack`` that we owe.
+    ``at``: the time that the values carry (ISO 8601, UTC), None where the frame has none.
+    """
 
     title: str
     source: str
-    request: bytes
-    reply: bytes
+    request: bytes = b""
+    reply: bytes = b""
+    report: bytes = b""
+    ack: bytes = b""
+    at: str | None = None
     values: dict[str, Value]
+
+    @property
+    def moment(self) -> int | None:
+        """``at`` as UTC µs; None when it is absent, is no time, or names no zone."""
+        try:
+            moment = datetime.fromisoformat(self.at or "")
+        except ValueError:
+            return None
+        return None if moment.tzinfo is None else round(moment.timestamp() * 1e6)
 
 
 class AlarmPreset(_Data, frozen=True):
@@ -153,7 +198,7 @@ class AlarmPreset(_Data, frozen=True):
     below: float | None = None
 
 
-class DeviceProfile(_Data, frozen=True):
+class DeviceProfile(_Data, frozen=True, kw_only=True):
     """One model. ``component``: class and sub-class digits of GB/T 30428.2; ``path``: the file it came from."""
 
     model: str
@@ -163,7 +208,7 @@ class DeviceProfile(_Data, frozen=True):
     domain: str
     component: str
     status: str
-    modbus: ModbusMap
+    map: ProtocolMap
     sources: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
     simulate: dict[str, Physics] = {}
@@ -171,9 +216,26 @@ class DeviceProfile(_Data, frozen=True):
     examples: tuple[Example, ...] = ()
     path: str = ""
 
+    @property
+    def protocol(self) -> str:
+        """The key of the protocol's table: "modbus", "hj212" …"""
+        return self.map.protocol
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Every point of the model."""
+        return self.map.points
+
+    @property
+    def modbus(self) -> ModbusMap:
+        """The register map; TypeError when the model speaks something else."""
+        if not isinstance(self.map, ModbusMap):
+            raise TypeError(f"{self.model} speaks {self.protocol}, not Modbus")
+        return self.map
+
     def point(self, name: str) -> Point:
         """The point of that name; KeyError when the model has none."""
-        for point in self.modbus.points:
+        for point in self.points:
             if point.name == name:
                 return point
         raise KeyError(name)

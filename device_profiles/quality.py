@@ -43,6 +43,14 @@ class Reason(IntEnum):
     NOT_A_NUMBER = 17
     BAD_ENCODING = 18
     OUT_OF_RANGE = 19
+    CLOCK_DOUBTED = 20  # the device's clock is implausible: `at` is the time of arrival
+    RE_DATED = 21  # taken before the box knew the time, dated when it did
+    MAINTENANCE = 22  # the device says: being maintained, calibrated, or entered by hand
+    DEVICE_FAULT = 23  # the device says that it is faulty
+    STOPPED = 24  # the device says that what it measures stands still
+    INSTRUMENT_SILENT = 25  # the device has no answer from its own instrument
+    NO_FIX = 26  # a position without satellites
+    MISSING = 27  # the device says that it has no value
     # Given up on the way.
     QUEUE_FULL = 28
     DISK_FULL = 29
@@ -51,8 +59,12 @@ class Reason(IntEnum):
     ORIGINATOR_KILLED = 32
     SHUTDOWN = 33
     GATEWAY_DOWN = 34
+    UNKNOWN_DEVICE = 35  # a caller that is not in the site file, or disabled
+    THINNED = 36  # a full spool kept one value a minute
     # Answered and deliberately not used.
     RESYNC = 38
+    UNMAPPED = 39  # the profile has no point for it
+    REPEATED = 40  # a retransmission of what was taken before
     # Refused at the centre.
     UNKNOWN_MANIFEST = 41
     WRONG_SHARD = 42
@@ -69,7 +81,7 @@ class Reason(IntEnum):
         return self.name.lower()
 
 
-VALUE_REASONS = frozenset({Reason.SENSOR_OPEN, Reason.NOT_A_NUMBER, Reason.BAD_ENCODING, Reason.OUT_OF_RANGE})
+VALUE_REASONS = frozenset(reason for reason in Reason if 16 <= reason < 28)
 """Reasons of readings that the device did answer: they count when a simulator's answers are compared."""
 
 GOOD_CODE = 0

@@ -10,7 +10,7 @@ import math
 import struct
 from fractions import Fraction
 
-from device_profiles.profiles import Point
+from device_profiles.profiles import RegisterPoint
 from device_profiles.quality import GOOD_CODE, Quality, Reason, code_of
 from device_profiles.readings import Value
 
@@ -54,7 +54,7 @@ def byte_positions(order: str, size: int) -> list[int]:
     return [at for word in words for at in word]
 
 
-def decode_value(point: Point, data: bytes) -> tuple[Value, int]:
+def decode_value(point: RegisterPoint, data: bytes) -> tuple[Value, int]:
     """(value, code) of a point out of its register bytes as they came over the wire."""
     big = bytes(data[at] for at in byte_positions(point.order, len(data)))
     if point.type == "string":
@@ -63,7 +63,7 @@ def decode_value(point: Point, data: bytes) -> tuple[Value, int]:
     return value_of(point, number)
 
 
-def value_of(point: Point, number: int | float) -> tuple[Value, int]:
+def value_of(point: RegisterPoint, number: int | float) -> tuple[Value, int]:
     """(value, code) of a point out of the big-endian number that its registers hold."""
     raw = _interpreted(point, number)
     if raw is None:
@@ -75,7 +75,7 @@ def value_of(point: Point, number: int | float) -> tuple[Value, int]:
     return scaled(point, raw), GOOD_CODE
 
 
-def scaled(point: Point, raw: int | float) -> float | int:
+def scaled(point: RegisterPoint, raw: int | float) -> float | int:
     """raw × scale + offset, rounded once. Whole numbers beyond 2**53 stay integers, so that no digit is lost."""
     scale, offset = point.scale, point.offset
     if isinstance(raw, float):
@@ -88,7 +88,7 @@ def scaled(point: Point, raw: int | float) -> float | int:
     return exact.numerator / exact.denominator
 
 
-def _interpreted(point: Point, number: int | float) -> int | float | None:
+def _interpreted(point: RegisterPoint, number: int | float) -> int | float | None:
     """The raw that the unsigned number stands for in the point's encoding; None when it stands for nothing."""
     kind = point.type
     if isinstance(number, float):
@@ -118,7 +118,7 @@ def _text(data: bytes) -> tuple[str | None, int]:
         return None, BAD_ENCODING
 
 
-def encode_value(point: Point, value: Value) -> bytes:
+def encode_value(point: RegisterPoint, value: Value) -> bytes:
     """The register bytes, as on the wire, that read as ``value``; None asks for the point's first sentinel.
 
     A masked point fills its own bits and leaves zeros elsewhere (spans.encode_registers merges those that share
@@ -139,7 +139,7 @@ def encode_value(point: Point, value: Value) -> bytes:
     return bytes(wire)
 
 
-def number_of(point: Point, value: Value) -> int | float:
+def number_of(point: RegisterPoint, value: Value) -> int | float:
     """The big-endian number that stands for a value; the inverse of ``value_of``. ValueError when there is none."""
     if value is None:
         if point.type in ("f32", "f64") and not point.sentinels:
@@ -160,7 +160,7 @@ def number_of(point: Point, value: Value) -> int | float:
     return _stored(point, raw)
 
 
-def _stored(point: Point, raw: int) -> int:
+def _stored(point: RegisterPoint, raw: int) -> int:
     """The unsigned number of a raw in the point's encoding; the inverse of ``_interpreted``."""
     fits = True
     number = raw
@@ -182,7 +182,7 @@ def _stored(point: Point, raw: int) -> int:
     return number
 
 
-def _text_bytes(point: Point, value: Value) -> bytes:
+def _text_bytes(point: RegisterPoint, value: Value) -> bytes:
     data = ("" if value is None else str(value)).encode("ascii")
     if len(data) > 2 * point.length:
         raise ValueError(f"{point.name}: {len(data)} characters in {point.length} registers")

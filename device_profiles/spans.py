@@ -12,7 +12,7 @@ from fractions import Fraction
 from operator import itemgetter, truediv
 from typing import Any
 
-from device_profiles.profiles import Point
+from device_profiles.profiles import RegisterPoint
 from device_profiles.quality import GOOD_CODE
 from device_profiles.readings import Value
 from device_profiles.registers import EXACT, FORMATS, byte_positions, decode_value, encode_value, value_of
@@ -22,7 +22,7 @@ _PLAIN = frozenset({"u16", "i16", "u32", "i32"})
 """Types whose number is the raw and always a value: no visit unless the point has a mask or sentinels."""
 
 
-def points_within(points: Iterable[Point], table: str, start: int, count: int) -> list[Point]:
+def points_within(points: Iterable[RegisterPoint], table: str, start: int, count: int) -> list[RegisterPoint]:
     """The points of a table that lie wholly inside [start, start + count), by address."""
     inside = [
         point
@@ -35,7 +35,7 @@ def points_within(points: Iterable[Point], table: str, start: int, count: int) -
 class SpanDecoder:
     """Decodes the reply to one read. ``points`` in order; ``decode`` gives one value and one code for each."""
 
-    def __init__(self, points: list[Point], start: int) -> None:
+    def __init__(self, points: list[RegisterPoint], start: int) -> None:
         self.points = tuple(points)
         self.start = start
         self._good = bytes(len(points))
@@ -68,7 +68,7 @@ class SpanDecoder:
 class BitDecoder:
     """Decodes the reply to a read of coils or discrete inputs: bits LSB first (V1.1b3, 6.1)."""
 
-    def __init__(self, points: list[Point], start: int) -> None:
+    def __init__(self, points: list[RegisterPoint], start: int) -> None:
         self.points = tuple(points)
         self.start = start
         self._good = bytes(len(points))
@@ -79,18 +79,18 @@ class BitDecoder:
         return [float(data[byte] >> bit & 1) for byte, bit in self._bits], self._good
 
 
-def compile_span(points: Iterable[Point], table: str, start: int, count: int) -> SpanDecoder | BitDecoder:
+def compile_span(points: Iterable[RegisterPoint], table: str, start: int, count: int) -> SpanDecoder | BitDecoder:
     """The decoder for a read of ``count`` registers (or bits) from ``start``: for every point wholly inside."""
     inside = points_within(points, table, start, count)
     return BitDecoder(inside, start) if table in BIT_TABLES else SpanDecoder(inside, start)
 
 
-def _needs_visit(point: Point) -> bool:
+def _needs_visit(point: RegisterPoint) -> bool:
     return point.type not in _PLAIN or point.mask is not None or bool(point.sentinels)
 
 
 def _reader(
-    points: list[Point], start: int
+    points: list[RegisterPoint], start: int
 ) -> tuple[Callable[[bytes], bytes], Callable[[bytes], tuple[Any, ...]]]:
     """How to get at the points' big-endian numbers: a byte permutation where one is needed, and a struct."""
     positions: list[int] = []
@@ -108,7 +108,7 @@ def _reader(
     return (lambda data: bytes(pick(data))), machine.unpack
 
 
-def _scaler(points: list[Point]) -> Callable[[tuple[int | float, ...]], list[Value]]:
+def _scaler(points: list[RegisterPoint]) -> Callable[[tuple[int | float, ...]], list[Value]]:
     """raw × scale + offset for the whole tuple; what cannot be scaled here is visited later and passes through."""
     visited = [_needs_visit(point) for point in points]
     fractions = [(Fraction(1), Fraction(0)) if v else (p.scale, p.offset) for p, v in zip(points, visited, strict=True)]
@@ -139,7 +139,7 @@ def _mixed(
     ]
 
 
-def encode_registers(points: Iterable[Point], values: Mapping[str, Value]) -> dict[tuple[str, int], int]:
+def encode_registers(points: Iterable[RegisterPoint], values: Mapping[str, Value]) -> dict[tuple[str, int], int]:
     """The profile backwards: {(table, address): register or bit} for every point that ``values`` names.
 
     Points that share a register by their masks are merged. ValueError for a value that does not fit its point.

@@ -13,7 +13,7 @@ from typing import Any
 from device_profiles.documents import Path_, TomlDocument
 from device_profiles.problems import Problems, nearest
 
-SITE_TABLES = frozenset({"site", "agent", "gateway", "uplink", "links", "devices"})
+SITE_TABLES = frozenset({"site", "agent", "gateway", "uplink", "links", "devices", "listeners", "callers"})
 """Top-level tables of a pole's site.toml; each room reads its own and leaves the others alone."""
 
 CENTRE_TABLES = frozenset({"intake", "store", "api", "dashboards"})

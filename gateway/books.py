@@ -32,6 +32,9 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     payload: bytes
     ledger: bytes
+    marks: tuple[tuple[str, bytes, bytes], ...] = ()
+    """(caller, number of its message, an older number to forget): kept in the same transaction, so that a
+    retransmission is known for one even after a restart."""
 
 
 class Books:

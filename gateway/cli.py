@@ -79,7 +79,7 @@ def check(site: Path, connect: bool, as_json: bool) -> None:
     if connect:
         _check_broker(config)
     uplink = config.uplink
-    told = {
+    told: dict[str, Any] = {
         "gateway": config.name,
         "socket": str(config.listen) if isinstance(config.listen, Path) else "tcp://{}:{}".format(*config.listen),
         "spool": str(config.spool.path),
@@ -90,11 +90,16 @@ def check(site: Path, connect: bool, as_json: bool) -> None:
         "username": uplink.username,
         "password": None if uplink.password is None else "***",
         "broker": "answers" if connect else "not asked",
+        "listeners": [
+            f"{door.name}: {door.protocol} on {door.transport}://{door.host}:{door.port}, {len(door.callers):,} callers"
+            for door in config.listeners
+        ],
     }
     if as_json:
         _print_json(told)
         return
-    for name, value in told.items():
+    doors = told.pop("listeners")
+    for name, value in [*told.items(), *(("listener", door) for door in doors)]:
         print(f"{name:12} {'-' if value is None else value}")
 
 
@@ -149,6 +154,47 @@ def tap(site: Path, as_json: bool, count: int | None) -> None:
                 return
     except KeyboardInterrupt:
         return
+
+
+@cli.command()
+@SITE
+@JSON
+@tells_problems
+def sessions(site: Path, as_json: bool) -> None:
+    """Show who calls the running gateway of SITE: every known device, when and from where it was last heard."""
+    from gateway.clock import SystemClock
+    from gateway.tools import answers
+
+    rows = msgspec.json.decode(next(answers(load_config(site).listen, "sessions")))
+    if as_json:
+        _print_json(rows)
+        return
+    now = SystemClock().now()
+    print(f"{'listener':12}{'device':20}{'id':26}{'heard':>14}{'reports':>10}{'again':>8}  from")
+    for row in rows:
+        heard = f"{(now - row['at']) / 1e6:,.0f} s ago" if row["at"] else "never"
+        where = "disabled" if row["disabled"] else row["peer"]
+        print(
+            f"{row['listener']:12}{row['device']:20}{row['id']:26}{heard:>14}{row['reports']:>10,}"
+            f"{row['repeated']:>8,}  {where}"
+        )
+
+
+@cli.command()
+@SITE
+@JSON
+@click.option("--count", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="How many.")
+@tells_problems
+def quarantine(site: Path, as_json: bool, count: int) -> None:
+    """Show the newest messages of unknown devices that SITE's gateway kept (listeners with unknown = "quarantine")."""
+    from gateway.inspection import read_quarantine
+
+    strangers = read_quarantine(load_config(site).spool.path, count)
+    if as_json:
+        _print_json(strangers)
+        return
+    for one in strangers:
+        print(f"{one.time}  {one.listener:12}{one.id:26}{one.peer:24}{one.reason}  {one.data}")
 
 
 def _event_line(event: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """What a gateway is told by its site file: every mistake found at once, nothing guessed, no connection made.
 
-Reads ``[site]``, ``[gateway]`` and ``[uplink]`` and leaves the other tables to the rooms that own them.
+Reads ``[site]``, ``[gateway]``, ``[uplink]``, ``[[listeners]]`` and ``[[callers]]`` and leaves the other tables to the
+rooms that own them.
 """
 
 import ipaddress
@@ -12,6 +13,7 @@ from device_profiles.documents import TomlDocument
 from device_profiles.problems import ConfigError, Problems
 from device_profiles.tables import SITE_TABLES, Table, check_top_level
 from device_profiles.topics import DEFAULT_ROOT, GATEWAY_NAME
+from gateway.listeners.config import ListenerConfig, read_listeners
 
 MEBIBYTE = 1 << 20
 MAX_SOCKET_PATH = 107
@@ -53,6 +55,7 @@ class GatewayConfig:
     listen: Path | tuple[str, int]
     spool: SpoolConfig
     uplink: UplinkConfig
+    listeners: tuple[ListenerConfig, ...] = ()
 
 
 def load_config(path: str | Path) -> GatewayConfig:
@@ -62,24 +65,26 @@ def load_config(path: str | Path) -> GatewayConfig:
     if document is None:
         raise ConfigError(problems.found)
     check_top_level(document, SITE_TABLES, problems)
-    name = _site(Table(document, ("site",), problems))
+    name, folders = _site(Table(document, ("site",), problems))
     gateway = Table(document, ("gateway",), problems)
     listen = listen_address(gateway, f"run/{name}.sock")
     spool = _spool(gateway.table("spool"), f"{name}.db")
     gateway.end()
     uplink = _uplink(Table(document, ("uplink",), problems))
+    listeners = read_listeners(Table(document, (), problems), name, folders)
     problems.raise_if_any()
-    return GatewayConfig(name=name, listen=listen, spool=spool, uplink=uplink)
+    return GatewayConfig(name=name, listen=listen, spool=spool, uplink=uplink, listeners=listeners)
 
 
-def _site(table: Table) -> str:
+def _site(table: Table) -> tuple[str, list[Path]]:
+    """(the gateway's name, folders of further profiles)."""
     name = table.text("name")
     if name and not GATEWAY_NAME.match(name):
         table.trouble("name", f"{name!r} must be 1 to 64 of A-Z a-z 0-9 . _ -")
     table.title()
-    table.texts("profiles")
+    folders = [Path(table.document.path).parent / text for text in table.texts("profiles")]
     table.end()
-    return name or "unnamed"
+    return name or "unnamed", folders
 
 
 def listen_address(table: Table, default: str) -> Path | tuple[str, int]:

@@ -3,11 +3,13 @@
 Changes nothing; SpoolError when the file is no spool.
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from device_profiles.ledger import Ledger
+from device_profiles.quality import Reason
 from gateway import rows
 from gateway.schema import open_for_reading
 from gateway.views import Depth, summed
@@ -24,6 +26,37 @@ def read_ledger(path: Path) -> Ledger:
     finally:
         connection.close()
     return summed(msgspec.structs.replace(mine, waiting=waiting), past, theirs)
+
+
+class Stranger(msgspec.Struct, frozen=True):
+    """A message of an unknown device. ``time``: ISO 8601, UTC; ``data``: hexadecimal."""
+
+    time: str
+    listener: str
+    id: str
+    peer: str
+    reason: str
+    data: str
+
+
+def read_quarantine(path: Path, limit: int) -> list[Stranger]:
+    """The newest strangers' messages, newest first."""
+    connection = open_for_reading(path)
+    try:
+        found = rows.quarantined(connection, limit)
+    finally:
+        connection.close()
+    return [
+        Stranger(
+            datetime.fromtimestamp(at / 1e6, UTC).isoformat(timespec="milliseconds"),
+            listener,
+            id_,
+            peer,
+            Reason(reason).word,
+            data.hex(" ").upper(),
+        )
+        for at, listener, id_, peer, reason, data in found
+    ]
 
 
 def read_depth(path: Path, quota: int | None = None) -> Depth:

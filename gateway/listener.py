@@ -47,8 +47,16 @@ class SessionCounts(msgspec.Struct):
 class Listener:
     """Accepts sessions until it is stopped."""
 
-    def __init__(self, listen: Path | tuple[str, int], spool: Spool, taps: Taps) -> None:
+    def __init__(
+        self,
+        listen: Path | tuple[str, int],
+        spool: Spool,
+        taps: Taps,
+        callers: Callable[[], list[dict[str, object]]] = list,
+    ) -> None:
+        """``callers``: who calls the gateway's other doors, for a tool that asks."""
         self._listen = listen
+        self._callers = callers
         self._spool = spool
         self._taps = taps
         self._stop = asyncio.Event()
@@ -114,7 +122,9 @@ class Listener:
             return msgspec.json.encode(self._spool.view.ledger())
         if what == "spool":
             return msgspec.json.encode(await self._spool.depth())
-        raise HandoverError(f"no answer to {what!r}: ask for ledger, spool or tap")
+        if what == "sessions":
+            return msgspec.json.encode(self._callers())
+        raise HandoverError(f"no answer to {what!r}: ask for ledger, spool, sessions or tap")
 
 
 def _remove_dead_socket(path: Path) -> None:

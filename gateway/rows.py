@@ -4,7 +4,7 @@ Nothing here decides; ``store`` does. Small rows and payloads are kept apart, so
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -175,6 +175,34 @@ def drop_manifests(connection: sqlite3.Connection) -> None:
 def manifests(connection: sqlite3.Connection) -> list[bytes]:
     """The kept manifests, oldest first."""
     return [bytes(row[0]) for row in connection.execute("SELECT payload FROM manifests ORDER BY turn")]
+
+
+def mark_seen(connection: sqlite3.Connection, marks: Iterable[tuple[str, bytes, bytes]]) -> None:
+    """Keep what callers have said by its number: (caller, number, older number to forget, b"" for none)."""
+    for caller, key, forgotten in marks:
+        connection.execute("INSERT OR IGNORE INTO seen (caller, key) VALUES (?, ?)", (caller, key))
+        if forgotten:
+            connection.execute("DELETE FROM seen WHERE caller = ? AND key = ?", (caller, forgotten))
+
+
+def seen(connection: sqlite3.Connection, caller: str) -> list[bytes]:
+    """The numbers of a caller's last messages, oldest first."""
+    rows = connection.execute("SELECT key FROM seen WHERE caller = ? ORDER BY turn", (caller,))
+    return [bytes(key) for (key,) in rows]
+
+
+def quarantine(connection: sqlite3.Connection, row: tuple[int, str, str, str, int, bytes], most: int) -> None:
+    """Keep a stranger's message, (at, listener, id, peer, reason, bytes); the oldest beyond ``most`` are dropped."""
+    connection.execute(
+        "INSERT INTO quarantine (at, listener, caller, peer, reason, data) VALUES (?, ?, ?, ?, ?, ?)", row
+    )
+    connection.execute("DELETE FROM quarantine WHERE id <= (SELECT MAX(id) FROM quarantine) - ?", (most,))
+
+
+def quarantined(connection: sqlite3.Connection, limit: int) -> list[tuple[int, str, str, str, int, bytes]]:
+    """The newest strangers' messages, newest first; see ``quarantine``."""
+    query = "SELECT at, listener, caller, peer, reason, data FROM quarantine ORDER BY id DESC LIMIT ?"
+    return list(connection.execute(query, (limit,)))
 
 
 def last_turn(connection: sqlite3.Connection) -> int:

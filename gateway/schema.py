@@ -4,15 +4,17 @@ Small rows and payloads are kept apart, so that counting what waits never reads 
 """
 
 import fcntl
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from device_profiles.problems import ConfigError, Problem
 
-VERSION = 1
+VERSION = 2
 
-_TABLES = """
+_FIRST = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE streams (
     id INTEGER PRIMARY KEY,
@@ -45,12 +47,53 @@ CREATE TABLE manifests (
 ) WITHOUT ROWID;
 """
 
+_SECOND = """
+CREATE TABLE seen (             -- what calling devices have said, by their protocol's own numbering
+    turn INTEGER PRIMARY KEY,
+    caller TEXT NOT NULL,       -- listener/identity
+    key BLOB NOT NULL,
+    UNIQUE (caller, key)
+);
+CREATE TABLE quarantine (       -- messages of strangers, for a person to look at; bounded
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,        -- µs
+    listener TEXT NOT NULL,
+    caller TEXT NOT NULL,       -- the identity that was claimed
+    peer TEXT NOT NULL,
+    reason INTEGER NOT NULL,
+    data BLOB NOT NULL
+);
+"""
+
+_STEPS = (_FIRST, _SECOND)
+"""What each version adds to the one before it: a file of any earlier version is brought up to this one."""
+
 
 class SpoolError(ConfigError):
     """The spool's file cannot be used, in words for the operator."""
 
     def __init__(self, path: Path, message: str) -> None:
         super().__init__([Problem(str(path), 0, "", message)])
+
+
+def make_folder(folder: Path) -> None:
+    """Make the spool's directory, so that a power cut cannot take it away again with all that is in it.
+
+    SQLite syncs the directory of its files and nobody but us the ones above it: POSIX keeps a new name only after fsync
+    of the directory that it is in. All are synced at each start, for an earlier one may have been killed in between.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for parent in folder.parents:
+        with suppress(OSError):  # ours to write but not to read, or no fsync there; a failing disk shows at the commit
+            _sync_folder(parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def open_database(path: Path) -> sqlite3.Connection:
@@ -66,7 +109,8 @@ def open_database(path: Path) -> sqlite3.Connection:
         if found > VERSION:
             raise SpoolError(path, f"was written by a later version ({found}, this one knows {VERSION})")
         if found < VERSION:
-            connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+            steps = "".join(_STEPS[found:])
+            connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
     except sqlite3.DatabaseError as trouble:
         connection.close()
         if trouble.sqlite_errorname in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):

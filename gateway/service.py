@@ -14,6 +14,7 @@ from device_profiles.problems import ConfigError
 from gateway.config import GatewayConfig
 from gateway.config import load_config as load_config
 from gateway.listener import Listener
+from gateway.listeners.reception import Reception
 from gateway.spool import Spool
 from gateway.taps import Taps
 from gateway.uplink import Uplink
@@ -37,13 +38,15 @@ async def run(config: GatewayConfig, clock: Clock, stop: asyncio.Event, ready: a
 
 async def _serve(config: GatewayConfig, clock: Clock, spool: Spool, stop: asyncio.Event, ready: asyncio.Event) -> None:
     taps = Taps()
-    listener = Listener(config.listen, spool, taps)
+    reception = Reception(config.listeners, config.name, spool, clock, taps)
+    listener = Listener(config.listen, spool, taps, reception.sessions)
 
     def state(online: bool) -> bytes:
         health = {
             "spool": _spool_health(spool),
             "uplink": {**msgspec.structs.asdict(uplink.counts), "under_way": uplink.under_way()},
             "sessions": msgspec.structs.asdict(listener.counts),
+            "listeners": reception.health(),
         }
         ledger = spool.view.ledger()
         return msgspec.json.encode(
@@ -57,12 +60,23 @@ async def _serve(config: GatewayConfig, clock: Clock, spool: Spool, stop: asynci
             if config.spool.keep_seconds is not None:
                 others.append(group.create_task(_expire(spool, clock, config.spool.keep_seconds)))
             group.create_task(uplink.run())
-            await listener.run(ready, stop)
+            await _open_doors(listener, reception, ready, stop)
             uplink.drain()
             for task in others:
                 task.cancel()
     except* ConfigError as mistake:  # an operator's mistake is not buried in a group
         raise ConfigError(problem for error in _leaves(mistake) for problem in error.problems) from None
+
+
+async def _open_doors(listener: Listener, reception: Reception, ready: asyncio.Event, stop: asyncio.Event) -> None:
+    """Serve agents and calling devices until ``stop``."""
+    agents, callers = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(listener.run(agents, stop))
+        group.create_task(reception.run(callers, stop))
+        await agents.wait()
+        await callers.wait()
+        ready.set()
 
 
 def _spool_health(spool: Spool) -> dict[str, object]:

@@ -15,7 +15,7 @@ from device_profiles.quality import Reason
 from device_profiles.receipts import Outcome
 from gateway.books import Arrival
 from gateway.config import SpoolConfig
-from gateway.schema import lock_spool, open_database
+from gateway.schema import lock_spool, make_folder, open_database
 from gateway.store import Store, Waiting, Wish
 from gateway.views import Depth, View
 from gateway.writer import WriteFailed, Writer
@@ -23,12 +23,16 @@ from gateway.writer import WriteFailed, Writer
 log = logging.getLogger(__name__)
 
 
+QUARANTINING = 64
+"""Strangers' messages on their way to the disk: those who knock must not fill the memory."""
+
+
 class Spool:
     """One open spool. ``view`` is its state after the last transaction; ``on_news`` follows each."""
 
     def __init__(self, config: SpoolConfig, gateway: str, clock: Clock) -> None:
         """Open it; must run inside an event loop."""
-        config.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(config.path.parent)
         self._lock = lock_spool(config.path)
         try:
             open_database(config.path).close()
@@ -40,6 +44,7 @@ class Spool:
         self.quota = config.quota
         self.on_news: Callable[[list[Waiting], bool], None] = lambda lent, again: None
         """Called in the event loop after each transaction: (the batches that ``want`` asked for, ask again)."""
+        self._quarantining = 0
         self.epoch = make_epoch(clock.now(), secrets.randbits(20))
         store = Store(config.path, gateway, self.epoch, config.quota, clock)
         self._writer = Writer(store, self._news)
@@ -76,6 +81,24 @@ class Spool:
     async def keep_manifest(self, origin: str, manifest: int, payload: bytes) -> None:
         """Keep a manifest. WriteFailed when the disk does not have it."""
         await self._writer.submit(lambda store: store.keep_manifest(origin, manifest, payload), writes=True)
+
+    async def seen(self, caller: str) -> list[bytes]:
+        """The numbers of a caller's last messages, oldest first. WriteFailed while the disk cannot be read."""
+        return await self._writer.submit(lambda store: store.seen(caller), writes=False)
+
+    def quarantine(self, listener: str, caller: str, peer: str, reason: Reason, data: bytes) -> None:
+        """Keep a stranger's message for a person to look at; a flood, or a disk that fails, loses it and says so."""
+        if self._quarantining >= QUARANTINING:
+            log.warning("spool: strangers knock faster than the disk writes: a message was not kept")
+            return
+        self._quarantining += 1
+        written = self._writer.submit(lambda store: store.quarantine(listener, caller, peer, reason, data), writes=True)
+        written.add_done_callback(self._kept)
+
+    def _kept(self, written: "asyncio.Future[None]") -> None:
+        self._quarantining -= 1
+        if not written.cancelled() and written.exception() is not None:
+            log.warning("spool: a stranger's message was not kept: %s", written.exception())
 
     def append(self, arrival: Arrival) -> "asyncio.Future[tuple[Reason, bool]]":
         """Resolves after the commit: (NONE, new) when the batch is on disk, else (why not, False). Or WriteFailed."""

@@ -26,6 +26,10 @@ MAX_SETTLED = 1_024
 """Receipts that a failing disk may leave unwritten before nothing more is lent out."""
 
 
+QUARANTINED, QUARANTINED_BYTES = 1_000, 2_048
+"""Strangers' messages that are kept: at most 2 MB, whoever knocks how often."""
+
+
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """A batch lent to the uplink. ``lane`` is the one that it leaves in; ``at``: its base time, µs."""
 
@@ -157,6 +161,7 @@ class Store:
         if not self._losses.make_room(books, len(arrival.payload), self._clock.now()):
             return Reason.QUOTA, False
         books.put(stream, arrival)
+        rows.mark_seen(books.connection, arrival.marks)
         stream.ledger = arrival.ledger
         return Reason.NONE, True
 
@@ -165,6 +170,15 @@ class Store:
         self.books.turn += 1
         rows.keep_manifest(self.books.connection, origin, manifest, self.books.turn, payload)
         rows.drop_manifests(self.books.connection)
+
+    def seen(self, caller: str) -> list[bytes]:
+        """The numbers of a caller's last messages, oldest first."""
+        return rows.seen(self.books.connection, caller)
+
+    def quarantine(self, listener: str, caller: str, peer: str, reason: Reason, data: bytes) -> None:
+        """Keep a stranger's message; at most QUARANTINED of them, each cut to QUARANTINED_BYTES."""
+        row = (self._clock.now(), listener, caller[:64], peer, int(reason), data[:QUARANTINED_BYTES])
+        rows.quarantine(self.books.connection, row, QUARANTINED)
 
     def expire(self, before: int) -> int:
         """Give up batches whose base time is before ``before`` (µs): how many."""

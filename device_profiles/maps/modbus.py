@@ -4,26 +4,17 @@ Refuses what could not be polled safely: points that overlap or lie where readin
 read may be, units that are not the quantity's, ranges that the registers cannot say. Nothing is raised; all is noted.
 """
 
-from fractions import Fraction
 from itertools import combinations
 
+from device_profiles.maps.modbus_examples import complaints_about as complaints_about
+from device_profiles.maps.points import check_rows, read_fraction, read_line, read_patience, read_point_head
 from device_profiles.problems import nearest
-from device_profiles.profiles import (
-    ORDERS,
-    TABLES,
-    TYPE_REGISTERS,
-    Avoid,
-    LineSettings,
-    ModbusMap,
-    Point,
-    Writable,
-)
-from device_profiles.quantities import QUANTITIES, UnitError, exact_conversion, known_units, units_of
+from device_profiles.profiles import ORDERS, TABLES, TYPE_REGISTERS, Avoid, ModbusMap, Point, RegisterPoint
+from device_profiles.readings import Value
 from device_profiles.registers import encode_value
 from device_profiles.spans import BIT_TABLES
 from device_profiles.tables import Table
 
-BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
 SYNONYMS = {
     "s16": "i16",
     "int16": "i16",
@@ -53,18 +44,13 @@ MASKED_TYPES = {"u16": 16, "u32": 32, "u64": 64, "bits": 16}
 """Types that may carry a mask, with their bits."""
 
 
-def read_modbus(table: Table) -> ModbusMap:
+def read_map(table: Table) -> ModbusMap:
     """The register map. Mistakes are noted in the table's problems and the best that can be made of it is returned."""
-    line = _line(table)
+    line = read_line(table)
     max_block = table.integer("max_block", 125, low=1, high=125)
-    timeout_ms = table.integer("timeout_ms", 300, low=20, high=60_000)
-    late_ms = table.integer("late_ms", 2000, low=20, high=600_000)
-    if late_ms < timeout_ms:
-        table.trouble("late_ms", f"must be at least timeout_ms ({timeout_ms})")
+    timeout_ms, late_ms = read_patience(table)
     avoid = tuple(_avoid(row) for row in table.tables("avoid"))
-    rows = table.tables("points")
-    if not rows:
-        table.trouble("points", "no points: a profile has at least one [[modbus.points]]")
+    rows = check_rows(table)
     points = [_point(row) for row in rows]
     unit = table.integer("unit", 1, low=1, high=255)
     table.end()
@@ -81,13 +67,10 @@ def read_modbus(table: Table) -> ModbusMap:
     return modbus
 
 
-def _line(table: Table) -> LineSettings:
-    baud = table.integer("baud", 9600)
-    if baud not in BAUDS:
-        table.trouble("baud", f"{baud} is not a usual speed", "one of: " + ", ".join(map(str, BAUDS)))
-    return LineSettings(
-        baud=baud, parity=table.choice("parity", ("N", "E", "O"), "N"), stop=table.integer("stop", 1, low=1, high=2)
-    )
+def check_value(point: Point, value: Value) -> None:
+    """ValueError when the point's registers cannot say the value."""
+    if isinstance(point, RegisterPoint) and point.table not in BIT_TABLES:
+        encode_value(point, value)
 
 
 def _avoid(table: Table) -> Avoid:
@@ -103,34 +86,25 @@ def _avoid(table: Table) -> Avoid:
     return found
 
 
-def _point(table: Table) -> Point:
+def _point(table: Table) -> RegisterPoint:
     """One row of [[modbus.points]]."""
     kind = _type(table)
-    point = Point(
-        name=table.text("name"),
-        title=table.title(),
-        quantity=table.text("quantity"),
-        unit=table.text("unit"),
+    known = str(table.data.get("type")) in TYPE_REGISTERS  # else nothing can be said about encoding and range
+    point = RegisterPoint(
+        **read_point_head(table, kind, kind == "string" if known else None),
         table=table.choice("table", TABLES),
         address=table.integer("address", low=0, high=0xFFFF),
         type=kind,
         order=table.choice("order", ORDERS, "ABCD"),
-        scale=_fraction(table, "scale", 1),
-        offset=_fraction(table, "offset", 0),
+        scale=read_fraction(table, "scale", 1),
+        offset=read_fraction(table, "offset", 0),
         mask=_mask(table, kind),
         length=table.integer("length", 1, low=1, high=125) if table.has("length") else 1,
         sentinels=tuple(table.numbers("sentinels")),
-        range=_range(table),
-        deadband=table.number("deadband", 0.0, low=0.0),
-        period=table.number("period", 10.0, low=0.1, high=86_400.0),
-        report=table.number("report", 60.0, low=1.0, high=604_800.0),
-        writable=_writable(table),
     )
     table.end()
-    known = str(table.data.get("type")) in TYPE_REGISTERS  # else nothing can be said about encoding and range
     if known:
         _check_encoding(table, point)
-    if _check_quantity(table, point) and known and point.range is not None:
         _check_range(table, point)
     return point
 
@@ -146,15 +120,6 @@ def _type(table: Table) -> str:
     return ours or "u16"
 
 
-def _fraction(table: Table, key: str, default: int) -> Fraction:
-    """A decimal as it is written: 0.1 is a tenth, not the float nearest to it."""
-    value = Fraction(str(table.number(key, default)))
-    if key == "scale" and value == 0:
-        table.trouble(key, "must not be 0")
-        return Fraction(1)
-    return value
-
-
 def _mask(table: Table, kind: str) -> int | None:
     if not table.has("mask"):
         return None
@@ -164,28 +129,7 @@ def _mask(table: Table, kind: str) -> int | None:
     return table.integer("mask", 1, low=1, high=(1 << MASKED_TYPES[kind]) - 1)
 
 
-def _range(table: Table) -> tuple[float, float] | None:
-    bounds = table.numbers("range", count=2)
-    if not bounds:
-        return None
-    if bounds[0] >= bounds[1]:
-        table.trouble("range", f"must rise: [{bounds[0]:g}, {bounds[1]:g}]")
-        return None
-    return bounds[0], bounds[1]
-
-
-def _writable(table: Table) -> Writable | None:
-    if not table.has("writable"):
-        return None
-    inner = table.table("writable")
-    found = Writable(low=inner.number("low"), high=inner.number("high"))
-    inner.end()
-    if found.high < found.low:
-        inner.trouble("high", f"must not be below low ({found.low:g})")
-    return found
-
-
-def _check_encoding(table: Table, point: Point) -> None:
+def _check_encoding(table: Table, point: RegisterPoint) -> None:
     """Type, table, length and words must fit each other."""
     bit_table = point.table in BIT_TABLES
     if bit_table != (point.type == "bit"):
@@ -197,50 +141,13 @@ def _check_encoding(table: Table, point: Point) -> None:
         )
     if point.writable is not None and point.table not in ("holding", "coil"):
         table.trouble("writable", f"the {point.table} table cannot be written")
-    if not point.title.get("zh") or not point.title.get("en"):
-        table.trouble("title", 'needs both languages: { zh = "…", en = "…" }')
     if point.address + point.registers > 0x10000:
         table.trouble("address", f"{point.registers} registers from {point.address} reach beyond 65535")
 
 
-def _check_quantity(table: Table, point: Point) -> bool:
-    """The quantity must exist, the unit convert to it, text meet text. True when a range can be checked."""
-    quantity = QUANTITIES.get(point.quantity)
-    if quantity is None:
-        if point.quantity:
-            table.trouble("quantity", f"unknown quantity {point.quantity!r}", nearest(point.quantity, QUANTITIES))
-        return False
-    if quantity.text != point.text:
-        wanted = "a number" if point.text else "a text"
-        table.trouble("quantity", f"{point.quantity!r} is {wanted}, a {point.type} is not")
-        return False
-    try:
-        exact_conversion(point.unit, quantity.unit)
-    except UnitError:
-        if not point.unit:
-            return False
-        known = point.unit in known_units()
-        message = f"{point.unit!r} does not convert to {quantity.unit!r}, the unit of {point.quantity}"
-        choices = units_of(point.quantity)
-        hint = "one of: " + ", ".join(choices) if known else nearest(point.unit, choices)
-        table.trouble("unit", message if known else f"unknown unit {point.unit!r}", hint)
-        return False
-    return not point.text
-
-
-def _check_range(table: Table, point: Point) -> None:
-    """The registers must be able to say the range, and the quantity must find it plausible."""
-    assert point.range is not None
-    quantity = QUANTITIES[point.quantity]
-    scale, offset = exact_conversion(point.unit, quantity.unit)
-    low, high = (float(Fraction(str(bound)) * scale + offset) for bound in point.range)
-    if not quantity.low <= low <= high <= quantity.high:
-        table.trouble(
-            "range",
-            f"{low:g} to {high:g} {quantity.unit} is more than {point.quantity} can be "
-            f"({quantity.low:g} to {quantity.high:g})",
-        )
-    if point.table in BIT_TABLES or point.type == "bit":
+def _check_range(table: Table, point: RegisterPoint) -> None:
+    """The registers must be able to say the range."""
+    if point.range is None or point.text or point.table in BIT_TABLES or point.type == "bit":
         return
     try:
         for bound in point.range:
@@ -264,11 +171,11 @@ def _check_together(modbus: ModbusMap, rows: list[Table]) -> None:
             _check_overlap(row, first, second)
 
 
-def _meet(point: Point, start: int, end: int) -> bool:
+def _meet(point: RegisterPoint, start: int, end: int) -> bool:
     return point.address < end and start < point.address + point.registers
 
 
-def _check_overlap(row: Table, first: Point, second: Point) -> None:
+def _check_overlap(row: Table, first: RegisterPoint, second: RegisterPoint) -> None:
     """Only masked parts of the same registers may share them."""
     same = (first.address, first.type, first.order) == (second.address, second.type, second.order)
     if not same or first.mask is None or second.mask is None:

@@ -20,7 +20,7 @@ def hurried(config: AgentConfig, period: float) -> AgentConfig:
 
     def faster(profile: DeviceProfile) -> DeviceProfile:
         points = tuple(msgspec.structs.replace(point, period=period) for point in profile.modbus.points)
-        return msgspec.structs.replace(profile, modbus=msgspec.structs.replace(profile.modbus, points=points))
+        return msgspec.structs.replace(profile, map=msgspec.structs.replace(profile.modbus, points=points))
 
     profiles = {device.profile.model: faster(device.profile) for device in config.devices}
     devices = tuple(msgspec.structs.replace(d, profile=profiles[d.profile.model]) for d in config.devices)

@@ -21,7 +21,7 @@ MODEL = "bench-u16"
 POINTS = 100
 REPORT_S = 60
 FASTEST_PERIOD = 0.1
-"""The shortest that a profile may ask for (device_profiles.register_maps)."""
+"""The shortest that a profile may ask for (device_profiles.maps.points)."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ import pytest
 
 from device_profiles.codecs.modbus_pdu import Read
 from device_profiles.codecs.modbus_rtu import RtuExchange
-from device_profiles.examples import TABLE_OF, example_read, is_plausible, points_without_negative
+from device_profiles.examples import is_plausible, points_without_negative
 from device_profiles.lint import lint
 from device_profiles.loader import LIBRARY, load_library
+from device_profiles.maps.modbus_examples import TABLE_OF, example_read
 from device_profiles.physics import KINDS, extent
 from device_profiles.problems import Problems
-from device_profiles.profiles import READ_FUNCTION, DeviceProfile, Example, Point
+from device_profiles.profiles import READ_FUNCTION, DeviceProfile, Example, Point, RegisterPoint
 from device_profiles.quality import GOOD_CODE, split_code
 from device_profiles.quantities import QUANTITIES, to_canonical
 from device_profiles.readings import Value
@@ -27,12 +28,25 @@ from edge_agent.plan import plan_spans
 
 PROFILES = load_library()
 EXAMPLES = [(profile, example) for profile in PROFILES.values() for example in profile.examples]
-POINTS = [(profile, point) for profile in PROFILES.values() for point in profile.modbus.points]
+POINTS = [(profile, point) for profile in PROFILES.values() for point in profile.points]
 SAMPLES = 200
 
 each_profile = pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES.keys())
 each_example = pytest.mark.parametrize(
     ("profile", "example"), EXAMPLES, ids=[f"{profile.model}: {example.title}" for profile, example in EXAMPLES]
+)
+MODBUS = [profile for profile in PROFILES.values() if profile.protocol == "modbus"]
+REGISTERS = [(profile, point) for profile in MODBUS for point in profile.modbus.points]
+MODBUS_EXAMPLES = [(profile, example) for profile in MODBUS for example in profile.examples]
+
+each_modbus = pytest.mark.parametrize("profile", MODBUS, ids=[profile.model for profile in MODBUS])
+each_modbus_example = pytest.mark.parametrize(
+    ("profile", "example"),
+    MODBUS_EXAMPLES,
+    ids=[f"{profile.model}: {example.title}" for profile, example in MODBUS_EXAMPLES],
+)
+each_register = pytest.mark.parametrize(
+    ("profile", "point"), REGISTERS, ids=[f"{profile.model}.{point.name}" for profile, point in REGISTERS]
 )
 each_point = pytest.mark.parametrize(
     ("profile", "point"), POINTS, ids=[f"{profile.model}.{point.name}" for profile, point in POINTS]
@@ -70,7 +84,7 @@ def test_lint_finds_nothing() -> None:
 # --- examples -------------------------------------------------------------------------------------------------------
 
 
-@each_example
+@each_modbus_example
 def test_the_request_is_what_we_would_send(profile: DeviceProfile, example: Example) -> None:
     read = asked(example)
     assert example.request == checked(example.request[:-2])
@@ -79,7 +93,7 @@ def test_the_request_is_what_we_would_send(profile: DeviceProfile, example: Exam
     assert read.count <= profile.modbus.max_block
 
 
-@each_example
+@each_modbus_example
 def test_the_reply_fed_one_byte_at_a_time_reads_as_written(profile: DeviceProfile, example: Example) -> None:
     read = asked(example)
     assert example.reply == checked(example.reply[:-2])
@@ -99,7 +113,7 @@ def test_the_reply_fed_one_byte_at_a_time_reads_as_written(profile: DeviceProfil
     assert got == example.values
 
 
-@each_example
+@each_modbus_example
 def test_the_values_encoded_give_the_reply_again(profile: DeviceProfile, example: Example) -> None:
     read = asked(example)
     values: dict[str, Value] = {
@@ -125,7 +139,7 @@ def test_an_examples_values_are_plausible(profile: DeviceProfile, example: Examp
 @each_profile
 def test_every_point_has_an_example(profile: DeviceProfile) -> None:
     named = {name for example in profile.examples for name in example.values}
-    assert {point.name for point in profile.modbus.points} <= named
+    assert {point.name for point in profile.points} <= named
 
 
 @each_profile
@@ -137,7 +151,7 @@ def test_what_can_go_below_zero_is_shown_there(profile: DeviceProfile) -> None:
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
-def grid(point: Point) -> list[float]:
+def grid(point: RegisterPoint) -> list[float]:
     """Values that the point's registers can say, within its range: both ends, zero's neighbours and a random sample."""
     dice = random.Random(point.name)
     low, high = point.range or (0.0, 1000.0)
@@ -153,8 +167,8 @@ def grid(point: Point) -> list[float]:
     return [float(raw * point.scale + point.offset) for raw in raws if first <= raw <= last]
 
 
-@each_point
-def test_every_value_on_the_grid_survives_the_wire(profile: DeviceProfile, point: Point) -> None:
+@each_register
+def test_every_value_on_the_grid_survives_the_wire(profile: DeviceProfile, point: RegisterPoint) -> None:
     assert grid(point)
     if point.table in BIT_TABLES or point.text:
         return
@@ -162,7 +176,7 @@ def test_every_value_on_the_grid_survives_the_wire(profile: DeviceProfile, point
         assert decode_value(point, encode_value(point, value)) == (value, GOOD_CODE)
 
 
-@each_profile
+@each_modbus
 def test_whole_units_survive_the_wire(profile: DeviceProfile) -> None:
     """Every span of the plan: random states, encoded, framed, fed one byte at a time, decoded, compared."""
     dice = random.Random(profile.model)
@@ -183,7 +197,7 @@ def test_whole_units_survive_the_wire(profile: DeviceProfile) -> None:
             assert set(codes) == {GOOD_CODE}
 
 
-@each_profile
+@each_modbus
 def test_the_plan_reads_every_point_and_nothing_else(profile: DeviceProfile) -> None:
     modbus = profile.modbus
     spans = plan_spans(modbus)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_profiles.profiles import ORDERS, Point
+from device_profiles.profiles import ORDERS, RegisterPoint
 from device_profiles.quality import GOOD_CODE
 from device_profiles.registers import (
     BAD_ENCODING,
@@ -32,10 +32,10 @@ BOUNDS = {
 }
 
 
-def a_point(kind: str, **fields: Any) -> Point:
+def a_point(kind: str, **fields: Any) -> RegisterPoint:
     """A point of a type, everything else out of the way."""
     row = {"name": "x", "title": {}, "quantity": "code", "unit": "1", "table": "holding", "address": 0, **fields}
-    return Point(type=kind, **row)
+    return RegisterPoint(type=kind, **row)
 
 
 def on_the_wire(code: str, order: str, number: float) -> bytes:
@@ -197,9 +197,9 @@ KINDS = (*INTEGERS, *FLOATS, "bcd16", "bcd32", "bits", "sm16", "i16_over_10000",
 
 
 @st.composite
-def maps(draw: st.DrawFn) -> list[Point]:
+def maps(draw: st.DrawFn) -> list[RegisterPoint]:
     """A handful of points of any types, side by side or with holes."""
-    points: list[Point] = []
+    points: list[RegisterPoint] = []
     address = draw(st.integers(0, 500))
     for number in range(draw(st.integers(1, 8))):
         kind = draw(st.sampled_from(KINDS))
@@ -230,7 +230,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 @given(maps(), st.randoms(use_true_random=False))
-def test_a_span_decodes_like_its_points_one_by_one(points: list[Point], dice: random.Random) -> None:
+def test_a_span_decodes_like_its_points_one_by_one(points: list[RegisterPoint], dice: random.Random) -> None:
     start = points[0].address
     count = points[-1].address + points[-1].registers - start
     data = dice.randbytes(2 * count)
@@ -246,7 +246,7 @@ def test_a_span_decodes_like_its_points_one_by_one(points: list[Point], dice: ra
 
 
 @given(maps(), st.integers(0, 520), st.integers(1, 40))
-def test_a_span_holds_the_points_that_lie_wholly_inside(points: list[Point], start: int, count: int) -> None:
+def test_a_span_holds_the_points_that_lie_wholly_inside(points: list[RegisterPoint], start: int, count: int) -> None:
     inside = points_within(points, "holding", start, count)
     for point in points:
         addresses = set(range(point.address, point.address + point.registers))
@@ -254,7 +254,7 @@ def test_a_span_holds_the_points_that_lie_wholly_inside(points: list[Point], sta
 
 
 @given(maps(), st.randoms(use_true_random=False))
-def test_a_profile_runs_backwards(points: list[Point], dice: random.Random) -> None:
+def test_a_profile_runs_backwards(points: list[RegisterPoint], dice: random.Random) -> None:
     """Whatever decodes to good values encodes to registers that decode to the same values."""
     start = points[0].address
     count = points[-1].address + points[-1].registers - start
