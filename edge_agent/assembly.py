@@ -14,11 +14,12 @@ from device_profiles.ledger import Ledger
 from device_profiles.manifests import DeviceEntry, Manifest, SeriesEntry, make_manifest
 from device_profiles.profiles import BusMap, Point
 from device_profiles.reads import PlannedRead
+from edge_agent.agenda import Job, PolledUnit
 from edge_agent.bus import Bus
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
 from edge_agent.links import Link, LinkTarget, make_link
 from edge_agent.outbox import Outbox
-from edge_agent.poller import Job, LinkPoller, PolledUnit
+from edge_agent.poller import LinkPoller
 from edge_agent.polls import Poll, polls_of, resync_reads
 from edge_agent.questions import Question
 from edge_agent.reporting import SpanReport
@@ -81,7 +82,7 @@ def questions_of(device: DeviceConfig, link: LinkConfig) -> list[tuple[Poll, Que
 
     polls = polls_of(device)
     plain = [question(poll.read, len(poll.points)) for poll in polls]
-    short = [question(span.read, readings) for span, readings in resync_reads(device)]
+    short = [question(read, readings) for read, readings in resync_reads(device)]
     instead = (*short, *(plain if device.profile.protocol == "modbus" else ()))
     return [(poll, msgspec.structs.replace(asked, instead=instead)) for poll, asked in zip(polls, plain, strict=True)]
 
@@ -106,8 +107,8 @@ def build_jobs(device: DeviceConfig, link: LinkConfig, aliases: Aliases) -> list
 
 
 def protocols_on(config: AgentConfig, link: LinkConfig) -> tuple[str, ...]:
-    """What the units of a link speak; "modbus" where there is none yet."""
-    spoken = {device.profile.protocol: None for device in config.devices if device.link == link.name}
+    """What the units of a link speak (questions.LineFraming); "modbus" where there is none yet."""
+    spoken = {device.spoken: None for device in config.devices if device.link == link.name}
     return tuple(spoken) or ("modbus",)
 
 

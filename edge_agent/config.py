@@ -47,19 +47,26 @@ class LinkConfig(msgspec.Struct, frozen=True, kw_only=True):
 class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One installed unit. `period`, `report` (seconds) and `deadbands` (by point) override the profile
     where written; `points`: the names to poll, None for all; `unit`: a Modbus address, or a meter's number as
-    text; `line`: the unit's own speed and parity where they are not the link's."""
+    text; `line`: the unit's own speed and parity where they are not the link's; `framing`: "ascii" for a Modbus unit
+    that is set to it."""
 
     name: str
     profile: DeviceProfile
     link: str
     unit: int | str
     line: LineSettings | None = None
+    framing: str = "rtu"
     code: str | None = None
     title: Title = {}
     period: float | None = None
     report: float | None = None
     deadbands: dict[str, float] = {}
     points: tuple[str, ...] | None = None
+
+    @property
+    def spoken(self) -> str:
+        """The protocol as the line hears it: "modbus_ascii" is another one than "modbus"."""
+        return "modbus_ascii" if self.framing == "ascii" else self.profile.protocol
 
     def period_of(self, point: Point) -> float:
         """Seconds between two polls of a point: the profile's, or slower."""
@@ -223,6 +230,7 @@ def _device(table: Table, links: list[LinkConfig], library: dict[str, DeviceProf
     for key in _MAP_KEYS:
         if table.has(key):
             table.trouble(key, _NO_MAP)
+    framing = _framing(table, link, profile)
     code = _code(table)
     title = table.title()
     device = _polled(table, profile) if profile is not None else None
@@ -231,7 +239,8 @@ def _device(table: Table, links: list[LinkConfig], library: dict[str, DeviceProf
     table.end()
     if device is None or link is None:
         return None
-    return msgspec.structs.replace(device, name=name, link=link.name, unit=unit, line=line, code=code, title=title)
+    where = {"link": link.name, "unit": unit, "line": line, "framing": framing}
+    return msgspec.structs.replace(device, name=name, **where, code=code, title=title)
 
 
 def _unit(table: Table, link: LinkConfig | None, protocol: str) -> int | str:
@@ -251,6 +260,16 @@ def _unit(table: Table, link: LinkConfig | None, protocol: str) -> int | str:
     if link is not None and link.target.framing == "rtu" and unit > 247:
         table.trouble("unit", f"{unit} is reserved on a serial line: 1 to 247")
     return unit
+
+
+def _framing(table: Table, link: LinkConfig | None, profile: DeviceProfile | None) -> str:
+    """`framing = "ascii"` of a Modbus unit on a line."""
+    framing = table.choice("framing", ("rtu", "ascii"), "rtu")
+    if framing == "ascii" and profile is not None and profile.protocol != "modbus":
+        table.trouble("framing", f"is for Modbus units, and a {profile.model} speaks {profile.protocol}")
+    if framing == "ascii" and link is not None and link.target.framing == "tcp":
+        table.trouble("framing", f"{link.name!r} is Modbus TCP")
+    return framing
 
 
 def _own_line(table: Table, link: LinkConfig | None) -> LineSettings | None:

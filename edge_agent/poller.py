@@ -8,7 +8,6 @@ with back-off. It refuses to share its bus.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Iterable
 
@@ -16,13 +15,11 @@ from device_profiles.clock import Clock
 from device_profiles.codecs.modbus_pdu import ACKNOWLEDGE, DEVICE_BUSY, GATEWAY_PATH, GATEWAY_SILENT
 from device_profiles.ledger import Ledger
 from device_profiles.quality import Reason
+from edge_agent.agenda import Agenda, Job, PolledUnit
 from edge_agent.breaker import Breaker
 from edge_agent.bus import RETRIED, Bus, Outcome
 from edge_agent.clock import stamp
 from edge_agent.outbox import Outbox
-from edge_agent.polls import Decoder
-from edge_agent.questions import Question
-from edge_agent.reporting import SpanReport
 
 _log = logging.getLogger("kuimen.agent")
 
@@ -34,47 +31,6 @@ _BEHIND = 0.001
 
 _BUSY = frozenset({ACKNOWLEDGE, DEVICE_BUSY})
 _NOBODY_THERE = frozenset({GATEWAY_PATH, GATEWAY_SILENT})
-
-
-class PolledUnit:
-    """One unit on the link, with its breaker and what the log should know."""
-
-    def __init__(self, name: str, address: int | str) -> None:
-        self.name = name
-        self.address = address
-        self.breaker = Breaker()
-        self.polls = 0
-        self.skipped = 0
-        self.bus_seconds = 0.0
-
-
-class Job:
-    """One span of one unit, asked every `period` seconds."""
-
-    def __init__(
-        self,
-        unit: PolledUnit,
-        question: Question,
-        period: float,
-        decoder: Decoder,
-        report: SpanReport,
-    ) -> None:
-        self.unit = unit
-        self.question = question
-        self.period = period
-        self.decoder = decoder
-        self.report = report
-        self.due = 0.0
-
-    def next_due(self, now: float) -> float:
-        """Move to the next time on the grid after `now`; cycles that are already over are skipped and
-        counted."""
-        self.due += self.period
-        if self.due <= now:
-            missed = int((now - self.due) / self.period) + 1
-            self.unit.skipped += missed
-            self.due += missed * self.period
-        return self.due
 
 
 class LinkPoller:
@@ -94,8 +50,7 @@ class LinkPoller:
         self._listening = longest if bus.link.target.framing == "rtu" else 0.0
         self._stopping = False
         self._nap: asyncio.Future[None] | None = None
-        self._order = 0
-        self._queue: list[tuple[float, int, Job]] = []
+        self._agenda = Agenda(self.jobs)
 
     def stop(self) -> None:
         """No more polls after the exchange in flight."""
@@ -114,19 +69,15 @@ class LinkPoller:
         start = self._clock.monotonic() + self._listening
         for job in self.jobs:
             job.due = start
-            self._push(start, job)
+            self._agenda.put(start, job)
         while not self._stopping:
             if not self.bus.up and not await self._open():
                 return
-            if not self._queue:
-                await self._sleep(REOPEN_LONGEST)
-                continue
-            wait = self._queue[0][0] - self._clock.monotonic()
-            if wait > 0:
-                await self._sleep(wait)
-                continue
-            job = heapq.heappop(self._queue)[2]
-            self._push(await self._poll(job), job)
+            turn = self._agenda.take(self._clock.monotonic())
+            if turn is None:
+                await self._sleep(min(self._agenda.next_due() - self._clock.monotonic(), REOPEN_LONGEST))
+            else:
+                self._agenda.put(await self._poll(turn), turn)
 
     async def _open(self) -> bool:
         """Open the link, with growing pauses; each failed attempt is told as link_down. False when told to
@@ -199,10 +150,6 @@ class LinkPoller:
         else:
             values, codes = job.decoder.decode(answer.data)
             job.report.answered(values, codes, outcome.at, now, self._ledger, self._outbox)
-
-    def _push(self, when: float, job: Job) -> None:
-        self._order += 1
-        heapq.heappush(self._queue, (when, self._order, job))
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, or less when told to stop."""

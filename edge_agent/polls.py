@@ -10,11 +10,12 @@ from typing import Protocol
 
 import msgspec
 
-from device_profiles.codecs.modbus_pdu import Read
+from device_profiles.codecs.modbus_ascii import AsciiExchange, shape_of
+from device_profiles.codecs.modbus_pdu import Read, reply_size
 from device_profiles.profiles import Point
 from device_profiles.protocols import asked_module_of
 from device_profiles.readings import Value
-from device_profiles.reads import PlannedRead
+from device_profiles.reads import Decoded, PlannedRead
 from device_profiles.spans import compile_span
 from edge_agent.config import DeviceConfig
 from edge_agent.plan import Span, shorter_reads
@@ -76,13 +77,34 @@ def _register_polls(device: DeviceConfig) -> list[Poll]:
         decoder = compile_span(device.read_registers, span.table, span.start, span.count)
         faster = spans[:place]
         own = [i for i, point in enumerate(decoder.points) if not any(other.covers(point) for other in faster)]
-        polls.append(Poll(period=span.period, read=span.read, decoder=decoder, own=tuple(own), first=span.start))
+        read = ascii_read(device, span, decoder.points) if device.framing == "ascii" else span.read
+        polls.append(Poll(period=span.period, read=read, decoder=decoder, own=tuple(own), first=span.start))
     return polls
 
 
-def resync_reads(device: DeviceConfig) -> list[tuple[Span, int]]:
+def ascii_read(device: DeviceConfig, span: Span, points: Sequence[Point] = ()) -> PlannedRead:
+    """The same read in Modbus ASCII: its frames are told apart from RTU's on the same line by their shape."""
+    unit, read = int(device.unit), span.read
+    return PlannedRead(
+        period=span.period,
+        points=tuple(points),
+        shape=shape_of(read.function, reply_size(read)),
+        exchange=lambda: AsciiExchange(unit, read),
+        decode=_undecoded,
+        reply_bytes=2 * (reply_size(read) + 2) + 3,
+    )
+
+
+def _undecoded(data: bytes) -> Decoded:
+    raise NotImplementedError("a Modbus answer is decoded by its span")
+
+
+def resync_reads(device: DeviceConfig) -> list[tuple[Read | PlannedRead, int]]:
     """Short reads of other shapes that quarantine may ask instead (see `plan.shorter_reads`); a meter needs none: its
     answer says what it carries."""
     if device.profile.protocol != "modbus":
         return []
-    return shorter_reads(device.spans(), device.read_registers)
+    shorter = shorter_reads(device.spans(), device.read_registers)
+    if device.framing == "ascii":
+        return [(ascii_read(device, span), readings) for span, readings in shorter]
+    return [(span.read, readings) for span, readings in shorter]

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from device_profiles.codecs import modbus_rtu
+from device_profiles.codecs import modbus_ascii, modbus_rtu
 from device_profiles.codecs.modbus_pdu import Read, reply_size
 from device_profiles.codecs.modbus_rtu import RtuExchange
 from device_profiles.codecs.modbus_tcp import TcpExchange
@@ -89,6 +89,12 @@ def _sort_rtu(data: bytes) -> list[Stray]:
     ]
 
 
+def _sorter(protocol: str) -> Sorter:
+    if protocol == "modbus":
+        return _sort_rtu
+    return modbus_ascii.sort_strays if protocol == "modbus_ascii" else asked_module_of(protocol).sort_strays
+
+
 class LineFraming:
     """A line: frames have a check and no number, and may be of several protocols."""
 
@@ -96,8 +102,7 @@ class LineFraming:
 
     def __init__(self, protocols: Sequence[str] = ("modbus",)) -> None:
         """`protocols`: those of the units on the line; bytes of others are noise."""
-        sorters = {key: _sort_rtu if key == "modbus" else asked_module_of(key).sort_strays for key in protocols}
-        self._sorters: list[Sorter] = list(sorters.values())
+        self._sorters = [_sorter(key) for key in protocols]
 
     def ask(self, question: Question) -> Pending:
         """A new exchange for the question."""

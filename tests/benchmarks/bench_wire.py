@@ -18,7 +18,7 @@ from tests.benchmarks.processes import Row, row, say
 
 if TYPE_CHECKING:
     from edge_agent.assembly import Agent
-    from edge_agent.poller import Job
+    from edge_agent.agenda import Job
     from firmware_sim.physics import Signal
 
 READINGS = 500
