@@ -84,7 +84,7 @@ def check(site: Path, connect: bool, as_json: bool) -> None:
         "socket": str(config.listen) if isinstance(config.listen, Path) else "tcp://{}:{}".format(*config.listen),
         "spool": str(config.spool.path),
         "quota_bytes": config.spool.quota,
-        "uplink": f"mqtt://{uplink.host}:{uplink.port}",
+        "uplink": uplink.url,
         "root": uplink.root,
         "qos": uplink.qos,
         "username": uplink.username,
@@ -106,13 +106,14 @@ def check(site: Path, connect: bool, as_json: bool) -> None:
 def _check_broker(config: GatewayConfig) -> None:
     import aiomqtt
 
+    from device_profiles.tls import TlsTrouble, in_words
     from gateway.connection import probe
 
     try:
         asyncio.run(probe(config.uplink, config.name))
-    except aiomqtt.MqttError as trouble:
-        place = f"mqtt://{config.uplink.host}:{config.uplink.port}"
-        raise ConfigError([Problem(place, 0, "uplink", f"the broker does not take us: {trouble}")]) from None
+    except (aiomqtt.MqttError, TlsTrouble) as trouble:
+        said = f"the broker does not take us: {in_words(trouble)}"
+        raise ConfigError([Problem(config.uplink.url, 0, "uplink", said)]) from None
 
 
 @cli.command()

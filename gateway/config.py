@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from device_profiles.documents import TomlDocument
 from device_profiles.problems import ConfigError, Problems
 from device_profiles.tables import SITE_TABLES, Table, check_top_level
+from device_profiles.tls_files import TlsFiles, read_tls
 from device_profiles.topics import DEFAULT_ROOT, GATEWAY_NAME
 from gateway.listeners.config import ListenerConfig, read_listeners
 
@@ -43,8 +44,15 @@ class UplinkConfig:
     drain_seconds: float = 10.0
     resend_seconds: float = 5.0
     state_seconds: float = 2.0
+    tls: TlsFiles | None = None
     late_seconds: float = 60.0
     """A live batch older than this when it is sent leaves as backlog."""
+
+
+    @property
+    def url(self) -> str:
+        """The address as a site file has it."""
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,10 +134,11 @@ def _spool(table: Table, default: str) -> SpoolConfig:
 
 def _uplink(table: Table) -> UplinkConfig:
     url = table.text("url", "mqtt://127.0.0.1:1883")
-    if not url.startswith("mqtt://"):
-        table.trouble("url", f"{url!r} is no address", "mqtt://HOST:PORT")
+    if not url.startswith(("mqtt://", "mqtts://")):
+        table.trouble("url", f"{url!r} is no address", "mqtt://HOST:PORT or mqtts://HOST:PORT")
         url = "mqtt://127.0.0.1:1883"
-    host, port = _host_port(table, "url", url, 1883)
+    secure = url.startswith("mqtts://")
+    host, port = _host_port(table, "url", url, 8883 if secure else 1883)
     root = table.text("root", DEFAULT_ROOT).strip("/")
     if not root or any(mark in root for mark in "+#$ \0"):
         table.trouble("root", f"{root!r} is no topic prefix", f'such as "{DEFAULT_ROOT}"')
@@ -143,6 +152,7 @@ def _uplink(table: Table) -> UplinkConfig:
         window=table.integer("window", 64, low=4, high=1024),
         drain_seconds=table.number("drain_seconds", 10.0, low=0, high=600),
         resend_seconds=table.number("resend_seconds", 5.0, low=0.05, high=600),
+        tls=read_tls(table.table("tls"), secure),
     )
     table.end()
     return config

@@ -4,11 +4,15 @@ aiomqtt leaves socket and task open when a broker accepts the TCP connection and
 again for months, so this closes them.
 """
 
+import logging
+import socket
+import ssl
 from types import TracebackType
 from typing import Self
 
 import aiomqtt
 
+from device_profiles.tls import client_context
 from device_profiles.topics import Topics
 from gateway.config import UplinkConfig
 
@@ -24,8 +28,23 @@ INCOMING = 1_024
 """Receipt messages not yet read; one that is dropped only costs a re-send and a duplicate."""
 
 
+class _LastWords(logging.Handler):
+    """Hears what paho only logs: why the other side broke off in the middle of TLS 1.3 (RFC 8446, 6.2)."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said = ""
+        self.logger = logging.Logger("mqtt")
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep an error's text."""
+        if "SSL" in record.getMessage():
+            self.said = record.getMessage()
+
+
 class Connection(aiomqtt.Client):
-    """A gateway's client. Enter it to connect: aiomqtt.MqttError when that fails."""
+    """A gateway's client. Enter it to connect: aiomqtt.MqttError when that fails. TlsTrouble: our files are wrong."""
 
     def __init__(self, config: UplinkConfig, gateway: str, last_will: bytes) -> None:
         super().__init__(
@@ -40,16 +59,37 @@ class Connection(aiomqtt.Client):
             timeout=ANSWER_SECONDS,
             keepalive=KEEPALIVE_SECONDS,
             max_queued_incoming_messages=INCOMING,
+            tls_context=None if config.tls is None else client_context(config.tls),
         )
+        self._last_words = _LastWords()
+        self._client.enable_logger(self._last_words.logger)
+        if config.tls is not None:
+            self._client._ssl_wrap_socket = self._secure  # type: ignore[method-assign]  # paho leaves a socket open whose handshake fails
         self.pending_calls_threshold = config.window + 8  # a window of QoS 1 publishes is no cause for a warning
         self._client.connect_timeout = CONNECT_SECONDS
 
     async def __aenter__(self) -> Self:
         try:
             return await super().__aenter__()
+        except aiomqtt.MqttError as trouble:
+            self._abandon()
+            raise aiomqtt.MqttError(self._last_words.said or str(trouble)) from trouble
         except BaseException:
             self._abandon()
             raise
+
+    def _secure(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        """As paho does, but a socket whose handshake fails is closed."""
+        context = self._client._ssl_context
+        assert context is not None
+        secured = context.wrap_socket(tcp_sock, server_hostname=self._client.host, do_handshake_on_connect=False)
+        try:
+            secured.settimeout(CONNECT_SECONDS)
+            secured.do_handshake()
+        except BaseException:
+            secured.close()
+            raise
+        return secured
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -13,6 +13,7 @@ import aiomqtt
 import msgspec
 
 from device_profiles.clock import Clock
+from device_profiles.tls import TlsTrouble, changed_at, in_words
 from gateway.config import UplinkConfig
 from gateway.connection import Connection
 from gateway.conversation import Conversation, UplinkCounts
@@ -28,6 +29,10 @@ WINDOW_BYTES = 4 << 20
 
 LONGEST_RETRY = 30.0
 """Seconds between two connection attempts, at most."""
+
+
+class Renewal(Exception):
+    """The certificate files are others than those that this connection was made with."""
 
 
 class Uplink:
@@ -86,14 +91,18 @@ class Uplink:
             try:
                 await self._converse()
                 finished = True
-            except* (aiomqtt.MqttError, OSError) as group:
+            except* Renewal:
+                failures = 0
+                log.info("uplink: the certificate files have changed: connecting anew")
+            except* (aiomqtt.MqttError, OSError, TlsTrouble) as group:
                 failures = 1 if self.counts.connected else failures + 1
                 self._note_loss(group, failures)
             finally:
                 self.counts.connected = False
             if last or finished:
                 return
-            await self._pause(failures)
+            if failures:
+                await self._pause(failures)
 
     def _drained(self) -> bool:
         """True when there is nothing left to do here. A healthy connection says goodbye even when nothing waits."""
@@ -120,11 +129,23 @@ class Uplink:
                 counts=self.counts,
                 wake=self._wake,
             )
-            await conversation.run(self._drained, lambda: self._deadline)
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch_files())
+                await conversation.run(self._drained, lambda: self._deadline)
+                watching.cancel()
+
+    async def _watch_files(self) -> None:
+        """Renewal when a certificate file is replaced; what is under way is sent again on the next connection."""
+        if self._config.tls is None:
+            return
+        before = changed_at(self._config.tls.files)
+        while changed_at(self._config.tls.files) == before:  # noqa: ASYNC110 - files have no event to wait for
+            await asyncio.sleep(self._config.state_seconds)
+        raise Renewal
 
     def _note_loss(self, group: BaseExceptionGroup[Exception], failures: int) -> None:
         say = log.warning if failures == 1 else log.debug
-        words = "; ".join(dict.fromkeys(str(error) for error in _leaves(group)))
+        words = "; ".join(dict.fromkeys(in_words(error) for error in _leaves(group)))
         say("uplink: %s:%d: %s", self._config.host, self._config.port, words)
 
     async def _pause(self, failures: int) -> None:

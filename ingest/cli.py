@@ -106,13 +106,15 @@ def check(centre: Path, connect: bool, as_json: bool) -> None:
 def _check_broker(config: CentreConfig) -> None:
     import aiomqtt
 
+    from device_profiles.tls import TlsTrouble, in_words
     from ingest.intake import probe
 
     try:
         asyncio.run(probe(config.intake))
-    except (aiomqtt.MqttError, OSError) as trouble:
-        place = f"mqtt://{config.intake.host}:{config.intake.port}"
-        raise ConfigError([Problem(place, 0, "intake", f"the broker does not take us: {trouble}")]) from None
+    except (aiomqtt.MqttError, OSError, TlsTrouble) as trouble:
+        place = f"{'mqtts' if config.intake.tls else 'mqtt'}://{config.intake.host}:{config.intake.port}"
+        said = f"the broker does not take us: {in_words(trouble)}"
+        raise ConfigError([Problem(place, 0, "intake", said)]) from None
 
 
 @cli.command()

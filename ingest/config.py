@@ -14,6 +14,7 @@ import msgspec
 from device_profiles.documents import TomlDocument
 from device_profiles.problems import ConfigError, Problems
 from device_profiles.tables import CENTRE_TABLES, Table, check_top_level
+from device_profiles.tls_files import TlsFiles, read_tls
 from device_profiles.topics import DEFAULT_ROOT, SHARDS
 
 _SHARD_RANGE = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?\Z")
@@ -29,6 +30,7 @@ class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     qos: int = 0
     username: str | None = None
     password: str | None = None
+    tls: TlsFiles | None = None
 
     def __repr__(self) -> str:
         return f"IntakeConfig(mqtt://{self.host}:{self.port}, root={self.root!r}, {len(self.shards)} shards)"
@@ -80,7 +82,7 @@ def load_config(path: str | Path) -> CentreConfig:
 
 
 def _intake(table: Table) -> IntakeConfig:
-    host, port = _broker(table)
+    host, port, secure = _broker(table)
     root = table.text("root", DEFAULT_ROOT).strip("/")
     if not root or any(mark in root for mark in "+#$ \0"):
         table.trouble("root", f"{root!r} is no topic prefix", f'such as "{DEFAULT_ROOT}"')
@@ -92,21 +94,24 @@ def _intake(table: Table) -> IntakeConfig:
         qos=table.integer("qos", 0, low=0, high=1),
         username=table.optional_text("username"),
         password=table.secret("password"),
+        tls=read_tls(table.table("tls"), secure),
     )
     table.end()
     return config
 
 
-def _broker(table: Table) -> tuple[str, int]:
+def _broker(table: Table) -> tuple[str, int, bool]:
+    """(host, port, with TLS)."""
     url = table.text("url", "mqtt://127.0.0.1:1883")
     parts = urlsplit(url)
     try:
-        port = parts.port or 1883
+        port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
     except ValueError:
         port = 0
-    if parts.scheme != "mqtt" or not parts.hostname or not port or parts.path.strip("/") or parts.username:
-        table.trouble("url", f"{url!r} is no address", "mqtt://HOST:PORT")
-    return parts.hostname or "127.0.0.1", port
+    known = parts.scheme in ("mqtt", "mqtts")
+    if not known or not parts.hostname or not port or parts.path.strip("/") or parts.username:
+        table.trouble("url", f"{url!r} is no address", "mqtt://HOST:PORT or mqtts://HOST:PORT")
+    return parts.hostname or "127.0.0.1", port, parts.scheme == "mqtts"
 
 
 def _shards(table: Table) -> tuple[int, ...]:

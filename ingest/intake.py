@@ -8,12 +8,14 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, cast
 
 import aiomqtt
 
+from device_profiles.tls import TlsTrouble, changed_at, client_context, in_words
 from device_profiles.topics import Topics
 from ingest.config import IntakeConfig
 from ingest.inbox import Inbox
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 10.0
+LOOK_AT_FILES_S = 2.0
+"""How often the certificate files are looked at: they have no event to wait for."""
 
 
 class _Funnel(asyncio.Queue[aiomqtt.Message]):
@@ -55,11 +59,11 @@ class Intake:
             before = self.connections
             try:
                 await self._session(stop)
-            except (aiomqtt.MqttError, OSError) as trouble:
+            except (aiomqtt.MqttError, OSError, TlsTrouble) as trouble:
                 if self.connections > before:
                     wait = FIRST_WAIT_S
                 level = logging.WARNING if wait == FIRST_WAIT_S else logging.DEBUG  # once an outage is enough
-                log.log(level, "broker %s:%d: %s", self._config.host, self._config.port, trouble)
+                log.log(level, "broker %s:%d: %s", self._config.host, self._config.port, in_words(trouble))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(random.uniform(0, wait)):
                         await stop.wait()
@@ -74,7 +78,7 @@ class Intake:
             self.connected.set()
             log.info("broker %s:%d: %d shards", self._config.host, self._config.port, len(filters))
             try:
-                await _until_lost(client, stop)
+                await _until_lost(client, stop, self._config.tls.files if self._config.tls else ())
             finally:
                 self._client = None
                 self.connected.clear()
@@ -94,15 +98,21 @@ class Intake:
             log.debug("receipt for %s not sent: %s", gateway, trouble)
 
 
-async def _until_lost(client: aiomqtt.Client, stop: asyncio.Event) -> None:
-    """Returns when ``stop`` is set; MqttError when the connection is lost."""
+async def _until_lost(client: aiomqtt.Client, stop: asyncio.Event, files: Sequence[Path]) -> None:
+    """Returns when ``stop`` is set; MqttError when the connection is lost, or a certificate file was replaced."""
 
     async def watch() -> None:
         async for _ in client.messages:  # yields nothing, see _Funnel; raises when the connection is lost
             pass
 
     async def leave() -> None:
-        await stop.wait()
+        before = changed_at(files)
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AT_FILES_S if files else None):
+                    await stop.wait()
+            if changed_at(files) != before:
+                raise aiomqtt.MqttError("the certificate files have changed: connecting anew")
         watching.cancel()
 
     trouble: BaseException | None = None
@@ -126,6 +136,7 @@ def _client(config: IntakeConfig, queue_type: Any = None) -> aiomqtt.Client:
         protocol=aiomqtt.ProtocolVersion.V311,
         queue_type=queue_type,
         keepalive=30,
+        tls_context=None if config.tls is None else client_context(config.tls),
     )
 
 

@@ -139,14 +139,17 @@ def nats_server(folder: Path, port: int | None = None) -> Iterator[Broker]:
 
 
 @contextmanager
-def mosquitto(folder: Path, port: int | None = None) -> Iterator[Broker]:
-    """A real Mosquitto without persistence: at kill -9 it forgets everything, acknowledged or not."""
+def mosquitto(folder: Path, port: int | None = None, extra: str = "") -> Iterator[Broker]:
+    """A real Mosquitto without persistence: at kill -9 it forgets everything, acknowledged or not.
+
+    ``extra``: further lines of its configuration (TLS on another port: a second listener).
+    """
     program = binary("mosquitto", "/usr/sbin/mosquitto")
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "mosquitto.conf"
     user = "user root\n" if os.getuid() == 0 else ""
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n{user}")
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n{user}{extra}")
     yield from _running(Broker("mosquitto", [program, "-c", str(config)], port, folder / "mosquitto.log"))
 
 
