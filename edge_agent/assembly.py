@@ -49,23 +49,51 @@ def _period(point: Point, polls: list[Poll]) -> float | None:
     return min((poll.period for poll in polls if any(read.name == point.name for read in poll.points)), default=None)
 
 
-def build_manifest(config: AgentConfig) -> Manifest:
-    """What the aliases of this agent's batches stand for: every point that its plans read."""
-    devices: list[DeviceEntry] = []
-    series: list[SeriesEntry] = []
-    for index, device in enumerate(config.devices):
+def build_manifest(config: AgentConfig, before: Manifest | None = None) -> Manifest:
+    """What the aliases of this agent's batches stand for: every point that its plans read.
+
+    `before`: the manifest in use. Its series keep their numbers, also those that are not read any more, and what is
+    new comes behind them: so what was read and not yet sent still means the same.
+    """
+    devices = list(before.devices) if before else []
+    series = list(before.series) if before else []
+    for device in config.devices:
         profile = device.profile
         title = device.title or profile.title
-        devices.append(DeviceEntry(device.name, device.code, title, profile.domain, profile.model, profile.version))
-        polls = polls_of(device)
-        for point in device.read_points:
-            period = _period(point, polls)
-            if period is None:
-                continue
-            kind = "text" if point.text else "number"
-            silence = longest_silence(point, device, period)
-            series.append(SeriesEntry(index, point.name, point.title, point.quantity, point.unit, kind, silence))
+        entry = DeviceEntry(device.name, device.code, title, profile.domain, profile.model, profile.version)
+        if entry not in devices:
+            devices.append(entry)
+        index = devices.index(entry)
+        series += [new for new in _series_of(device, index) if new not in series]
     return make_manifest(config.origin, devices, series)
+
+
+def _series_of(device: DeviceConfig, index: int) -> list[SeriesEntry]:
+    """The series of one device, which is the manifest's `index`-th."""
+    polls = polls_of(device)
+    found = []
+    for point in device.read_points:
+        period = _period(point, polls)
+        if period is None:
+            continue
+        kind = "text" if point.text else "number"
+        silence = longest_silence(point, device, period)
+        found.append(SeriesEntry(index, point.name, point.title, point.quantity, point.unit, kind, silence))
+    return found
+
+
+def aliases_of(config: AgentConfig, manifest: Manifest) -> Aliases:
+    """The number of every series that the configuration reads, by (device, point)."""
+    numbers = {msgspec.json.encode(entry): alias for alias, entry in enumerate(manifest.series)}
+    places = {msgspec.json.encode(entry): index for index, entry in enumerate(manifest.devices)}
+    found: dict[tuple[str, str], int] = {}
+    for device in config.devices:
+        profile = device.profile
+        title = device.title or profile.title
+        entry = DeviceEntry(device.name, device.code, title, profile.domain, profile.model, profile.version)
+        for series in _series_of(device, places[msgspec.json.encode(entry)]):
+            found[device.name, series.point] = numbers[msgspec.json.encode(series)]
+    return found
 
 
 def questions_of(device: DeviceConfig, link: LinkConfig) -> list[tuple[Poll, Question]]:
@@ -112,22 +140,33 @@ def protocols_on(config: AgentConfig, link: LinkConfig) -> tuple[str, ...]:
     return tuple(spoken) or ("modbus",)
 
 
+def owners_of(manifest: Manifest) -> list[str]:
+    """The device of each series, by alias."""
+    names = [device.name for device in manifest.devices]
+    return [names[entry.device] for entry in manifest.series]
+
+
+def build_poller(
+    config: AgentConfig,
+    link: LinkConfig,
+    aliases: Aliases,
+    clock: Clock,
+    outbox: Outbox,
+    open_link: Callable[[LinkTarget], Link],
+) -> LinkPoller:
+    """What polls the units of one link."""
+    ledger = outbox.ledger
+    jobs = [job for device in config.devices if device.link == link.name for job in build_jobs(device, link, aliases)]
+    bus = Bus(open_link(link.target), clock, ledger, link.retries, protocols=protocols_on(config, link))
+    return LinkPoller(link.name, bus, jobs, clock, ledger, outbox)
+
+
 def assemble(
     config: AgentConfig, clock: Clock, epoch: int, open_link: Callable[[LinkTarget], Link] = make_link
 ) -> Agent:
     """Put an agent together; `open_link` makes the byte pipes."""
     manifest = build_manifest(config)
-    names = [device.name for device in manifest.devices]
-    aliases = {(names[entry.device], entry.point): alias for alias, entry in enumerate(manifest.series)}
-    owners = [names[entry.device] for entry in manifest.series]
-    ledger = Ledger()
-    outbox = Outbox(config.origin, epoch, manifest.id, ledger, owners.__getitem__, config.batch_readings)
-    pollers: list[LinkPoller] = []
-    for link in config.links:
-        jobs = [
-            job for device in config.devices if device.link == link.name for job in build_jobs(device, link, aliases)
-        ]
-        protocols = protocols_on(config, link)
-        bus = Bus(open_link(link.target), clock, ledger, link.retries, protocols=protocols)
-        pollers.append(LinkPoller(link.name, bus, jobs, clock, ledger, outbox))
+    aliases, ledger = aliases_of(config, manifest), Ledger()
+    outbox = Outbox(config.origin, epoch, manifest.id, ledger, owners_of(manifest), config.batch_readings)
+    pollers = [build_poller(config, link, aliases, clock, outbox, open_link) for link in config.links]
     return Agent(config, manifest, ledger, outbox, pollers)

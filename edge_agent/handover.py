@@ -67,6 +67,7 @@ class Handover:
         self._resend = False
         self._bye = False
         self._done = asyncio.Event()
+        self._announced = False
         outbox.on_first = self._lingering
         outbox.on_full = self._wake.set
 
@@ -89,6 +90,11 @@ class Handover:
             pause = RECONNECT_FIRST if self._heard else min(pause * 2, RECONNECT_LONGEST)
             await asyncio.sleep(pause)
 
+    def announce(self, manifest: bytes) -> None:
+        """Another manifest: it goes out before the next batch."""
+        self._manifest, self._announced = manifest, False
+        self._wake.set()
+
     async def finish(self, seconds: float) -> bool:
         """Hand over what is left and say goodbye; False when that took longer than `seconds`."""
         self._bye = True
@@ -107,6 +113,7 @@ class Handover:
         outbox.refusal = Reason.QUEUE_FULL
         try:
             writer.write(hello + encode(ManifestMessage(self._manifest)))
+            self._announced = True
             self._write(writer, outbox.window)
             async with asyncio.TaskGroup() as group:
                 hearing = group.create_task(self._hear(reader))
@@ -161,6 +168,9 @@ class Handover:
             self._wake.clear()
             pause = self._refused_until - self._clock.monotonic()
             try:
+                if not self._announced:
+                    self._announced = True
+                    writer.write(encode(ManifestMessage(self._manifest)))
                 if self._resend and pause <= 0:
                     self._resend = False
                     self._write(writer, outbox.window)

@@ -110,8 +110,8 @@ def _narrowest(steps: list[int]) -> str:
 
 
 class Outbox:
-    """The agent's memory. `wake` is called when there may be something to send; `device_of` maps an alias
-    to a device's name."""
+    """The agent's memory. `on_first` and `on_full` are called when there may be something to send; `owners`: the device
+    of each alias."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class Outbox:
         epoch: int,
         manifest: int,
         ledger: Ledger,
-        device_of: Callable[[int], str],
+        owners: Sequence[str],
         batch_readings: int = 500,
         most_pending: int = MOST_PENDING,
     ) -> None:
@@ -134,12 +134,16 @@ class Outbox:
         self.on_first: Callable[[], None] = lambda: None
         self.on_full: Callable[[], None] = lambda: None
         self._manifest = manifest
-        self._device_of = device_of
+        self._owners = owners
         self._batch_readings = batch_readings
         self._most_pending = most_pending
         self._open = Chunk()
         self._closed: deque[Chunk] = deque()
         self._gaps: list[Gap] = []
+
+    def renew(self, manifest: int, owners: Sequence[str]) -> None:
+        """Seal under another manifest from now on: the aliases of the one before mean the same in it."""
+        self._manifest, self._owners = manifest, owners
 
     def add(self, at: int, aliases: Sequence[int], values: Sequence[float], codes: bytes) -> None:
         """Take numeric readings of one instant `at` (UTC µs); `values` carry NaN where the code says BAD."""
@@ -190,7 +194,7 @@ class Outbox:
         ledger.pending -= chunk.size
         ledger.handed += chunk.size
         count(ledger.refused, self.refusal.word, chunk.size)
-        devices = sorted({self._device_of(alias) for alias in chunk.named})
+        devices = sorted({self._owners[alias] for alias in chunk.named})
         gap = Gap(
             origin=self.origin,
             epoch=self.epoch,
