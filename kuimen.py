@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 import click
 
@@ -71,7 +72,10 @@ def _load(name: str) -> click.Group:
 class PoleDoor(click.Group):
     """`kuimen pole`: its own `run` and `check`, and the verbs that belong to one of its two halves."""
 
-    BORROWED = {"read": "agent", "scan": "agent", "tap": "gateway", "spool": "gateway", "ledger": "gateway"}  # noqa: RUF012 - a constant table
+    BORROWED: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("read", "scan"), "agent"),
+        **dict.fromkeys(("tap", "spool", "ledger", "sessions", "quarantine"), "gateway"),
+    }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Own verbs first."""
@@ -92,7 +96,7 @@ def pole() -> None:
 @pole.command()
 @click.argument("site", type=click.Path(path_type=Path))
 def run(site: Path) -> None:
-    """Run the pole that SITE describes until SIGTERM or Ctrl-C; then drain and leave."""
+    """Run the pole that SITE describes until SIGTERM or Ctrl-C; then drain and leave. SIGHUP reads SITE anew."""
     import edge_agent.config
     import edge_agent.service
     import gateway.config
@@ -100,29 +104,48 @@ def run(site: Path) -> None:
     from device_profiles.problems import ConfigError, Problem
     from edge_agent.clock import SystemClock
     from edge_agent.precise_loop import new_loop
+    from gateway.reloading import watch
+    from gateway.watchdog import keep_alive
 
-    problems: set[Problem] = set()
+    def load() -> tuple[edge_agent.config.AgentConfig, gateway.config.GatewayConfig]:
+        """Both halves of the site file; ConfigError with every problem in either."""
+        problems: set[Problem] = set()
+        halves: list[Any] = []
+        for half in (edge_agent.config.load_config, gateway.config.load_config):
+            try:
+                halves.append(half(site))
+            except ConfigError as wrong:
+                problems.update(wrong.problems)
+        if problems:
+            raise ConfigError(problems)
+        return halves[0], halves[1]
+
     try:
-        agent_config = edge_agent.config.load_config(site)
+        agent_config, gateway_config = load()
     except ConfigError as wrong:
-        problems.update(wrong.problems)
-    try:
-        gateway_config = gateway.config.load_config(site)
-    except ConfigError as wrong:
-        problems.update(wrong.problems)
-    if problems:
-        raise SystemExit(_tell(ConfigError(problems)))
+        raise SystemExit(_tell(wrong)) from None
 
     async def both() -> None:
         """The agent starts second and stops first, so that what it holds finds the gateway's disk."""
         clock, gateway_stop, gateway_ready = SystemClock(), asyncio.Event(), asyncio.Event()
         agent_stop = _stop_on_signals()
+        to_agent: edge_agent.service.Renewals = asyncio.Queue()
+        to_gateway: gateway.service.Renewals = asyncio.Queue()
+
+        def renew(halves: tuple[edge_agent.config.AgentConfig, gateway.config.GatewayConfig]) -> None:
+            gateway.service.check_renewal(gateway_config, halves[1])
+            to_gateway.put_nowait(halves[1])
+            to_agent.put_nowait(halves[0])
+
         async with asyncio.TaskGroup() as group:
-            group.create_task(gateway.service.run(gateway_config, clock, gateway_stop, gateway_ready))
+            group.create_task(gateway.service.run(gateway_config, clock, gateway_stop, gateway_ready, to_gateway))
             await gateway_ready.wait()
+            beside = [group.create_task(watch(site, load, renew)), group.create_task(keep_alive())]
             try:
-                await edge_agent.service.run(agent_config, clock, agent_stop)
+                await edge_agent.service.run(agent_config, clock, agent_stop, renewals=to_agent)
             finally:
+                for task in beside:
+                    task.cancel()
                 gateway_stop.set()
 
     found: list[Exception] = []

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, Union, cast
 import cbor2
 import msgspec
 
+from device_profiles.commands import CommandResult, result_of_row, result_row
 from device_profiles.quality import Reason
 from device_profiles.readings import Gap, Lane
 from device_profiles.topics import ORIGIN_NAME
@@ -70,7 +71,7 @@ class Columns(msgspec.Struct):
     the batch's base (``tick``: 1, or MILLISECOND where the offsets are u2 or u4);
     ``values``: f8 or f4, NaN where the code says BAD; ``codes``: u1, quality and reason (quality.split_code).
     ``others``: (alias, offset in µs, value, code) of text, booleans and integers beyond 2**53. ``gaps``: what is
-    known lost.
+    known lost. ``results``: what became of commands; they are no readings and are not counted.
     """
 
     aliases: Column
@@ -80,6 +81,7 @@ class Columns(msgspec.Struct):
     others: list[tuple[int, int, str | int | None, int]] = []
     gaps: list[Gap] = []
     tick: int = 1
+    results: list[CommandResult] = []
 
 
 def encode_batch(batch: Batch) -> bytes:
@@ -141,6 +143,8 @@ def pack_body(columns: Columns, level: int = 1) -> tuple[bytes, bool]:
         fields[5] = [_gap_row(gap) for gap in columns.gaps]
     if columns.tick != 1:
         fields[6] = columns.tick
+    if columns.results:
+        fields[7] = [result_row(result) for result in columns.results]
     body = cbor2.dumps(fields)
     if level:
         deflated = zlib.compress(body, level)
@@ -160,6 +164,7 @@ def unpack_body(batch: Batch, limit: int = MAX_BODY_BYTES) -> Columns:
     columns.others = _rows(fields.get(4, []), _other)
     columns.gaps = _rows(fields.get(5, []), _gap)
     columns.tick = _tick(fields.get(6, 1), columns.offsets)
+    columns.results = _rows(fields.get(7, []), result_of_row)
     lengths = {len(columns.aliases), len(columns.offsets), len(columns.values), len(columns.codes)}
     if len(lengths) != 1 or lengths.pop() + len(columns.others) != batch.count:
         raise EnvelopeError(Reason.MALFORMED, "columns differ in length, or from the header's count")

@@ -84,8 +84,47 @@ class Trouble(_Message, frozen=True):
     text: str
 
 
-Message = Hello | ManifestMessage | BatchMessage | Bye | Ask | Answer | HandoverReceipt | Trouble
-_KINDS: list[type[Message]] = [Hello, ManifestMessage, BatchMessage, Bye, Ask, Answer, HandoverReceipt, Trouble]
+class CommandMessage(_Message, frozen=True):
+    """The gateway hands the agent a command (commands.encode_command) that may be begun for ``left`` seconds more.
+
+    It may come again after a loss of the connection; an agent executes an id once. Relative, because a box may not know
+    the time.
+    """
+
+    payload: bytes
+    left: float
+
+
+class ResultMessage(_Message, frozen=True):
+    """What became of a command (commands.encode_result). Said again after a loss of the connection."""
+
+    payload: bytes
+
+
+Message = (
+    Hello
+    | ManifestMessage
+    | BatchMessage
+    | Bye
+    | Ask
+    | Answer
+    | HandoverReceipt
+    | Trouble
+    | CommandMessage
+    | ResultMessage
+)
+_KINDS: list[type[Message]] = [
+    Hello,
+    ManifestMessage,
+    BatchMessage,
+    Bye,
+    Ask,
+    Answer,
+    HandoverReceipt,
+    Trouble,
+    CommandMessage,
+    ResultMessage,
+]
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
 

@@ -18,7 +18,8 @@ Decoded = tuple[Sequence[Value], bytes]
 class PlannedRead(msgspec.Struct, frozen=True, kw_only=True):
     """A read asked every ``period`` seconds. ``exchange``: a fresh question; ``decode`` reads an ``Answer.data``.
 
-    ``reply_bytes``: how long the answer on the wire will be about, 0 where nobody knows: for the plan's load.
+    ``byte_gap``: seconds that the unit may pause inside a frame. ``reply_bytes``: how long the answer on the wire
+    will be about, 0 where nobody knows: for the plan's load.
     """
 
     period: float
@@ -27,3 +28,4 @@ class PlannedRead(msgspec.Struct, frozen=True, kw_only=True):
     exchange: Callable[[], Exchange]
     decode: Callable[[bytes], Decoded]
     reply_bytes: int = 0
+    byte_gap: float = 0.05

@@ -17,6 +17,7 @@ from device_profiles.exchange import Answer
 from device_profiles.ledger import Ledger, count
 from device_profiles.profiles import LineSettings
 from device_profiles.quality import Reason
+from device_profiles.reads import PlannedRead
 from edge_agent.clock import stamp
 from edge_agent.links import Link, line_of
 from edge_agent.quarantine import Asked, Quarantine
@@ -240,8 +241,9 @@ class Bus:
         if further := pending.next_request():
             self._go_on(further)
             return
-        if self._pending is pending and pending.started and self._busy_until + self._gap < self._deadline:
-            self._arm(self._busy_until + self._gap)
+        gap = self._patience()
+        if self._pending is pending and pending.started and self._busy_until + gap < self._deadline:
+            self._arm(self._busy_until + gap)
 
     def _go_on(self, request: bytes) -> None:
         """The answer comes in parts, and the next must be asked for: the same unit, a new time-out."""
@@ -293,13 +295,18 @@ class Bus:
             return
         now = self._clock.monotonic()
         damaged = pending.started and pending.conclude() in RETRIED
-        still = self._busy_until + self._gap if damaged else self._first_deadline
+        still = self._busy_until + self._patience() if damaged else self._first_deadline
         if still > now:
             self._arm(still)
             return
         self._judge(pending.take(silent=True))
         if self._pending is not None:
             self._finish(None, self._pending.conclude())
+
+    def _patience(self) -> float:
+        """Seconds of silence inside a frame after which the rest is not waited for: a meter may pause longer."""
+        read = self._question.read if self._question is not None else None
+        return max(self._gap, read.byte_gap) if isinstance(read, PlannedRead) else self._gap
 
     def _set_aside(self, answered: bool) -> None:
         """The exchange is over: what it did not use joins the bytes that nobody waits for."""

@@ -18,6 +18,7 @@ import msgspec
 from device_profiles.clock import Clock
 from device_profiles.handover import (
     Bye,
+    CommandMessage,
     HandoverError,
     HandoverReceipt,
     Hello,
@@ -28,6 +29,7 @@ from device_profiles.handover import (
     encode,
 )
 from device_profiles.quality import Reason
+from edge_agent.commands import Commands
 from edge_agent.outbox import Outbox, Sealed
 
 _log = logging.getLogger("kuimen.agent")
@@ -52,8 +54,18 @@ async def connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.Strea
 class Handover:
     """Owns the connection to the gateway; `run` until cancelled, `finish` for a clean end."""
 
-    def __init__(self, outbox: Outbox, address: Address, manifest: bytes, clock: Clock, linger: float = 0.05) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        address: Address,
+        manifest: bytes,
+        clock: Clock,
+        linger: float = 0.05,
+        commands: Commands | None = None,
+    ) -> None:
+        """`commands`: who executes what the gateway hands down; None where nobody does."""
         self.connected = False
+        self._commands = commands
         self._heard = False
         self._outbox = outbox
         self._address = address
@@ -70,6 +82,8 @@ class Handover:
         self._announced = False
         outbox.on_first = self._lingering
         outbox.on_full = self._wake.set
+        if commands is not None:
+            commands.on_result = self._wake.set
 
     async def run(self) -> None:
         """Keep a session with the gateway, for ever, or until `finish` has said its goodbye."""
@@ -111,6 +125,8 @@ class Handover:
         hello = encode(Hello(outbox.origin, outbox.epoch, self._clock.now()))
         self.connected, self._resend, self._refused_until = True, False, 0.0
         outbox.refusal = Reason.QUEUE_FULL
+        if self._commands is not None:
+            self._commands.say_again()
         try:
             writer.write(hello + encode(ManifestMessage(self._manifest)))
             self._announced = True
@@ -143,6 +159,9 @@ class Handover:
 
     def _take(self, message: Message) -> None:
         outbox = self._outbox
+        if isinstance(message, CommandMessage) and self._commands is not None:
+            self._commands.take(message)
+            return
         if isinstance(message, Trouble):
             _log.error("the gateway could not read us: %s", message.text)
         if not isinstance(message, HandoverReceipt) or (message.origin, message.epoch) != (outbox.origin, outbox.epoch):
@@ -171,6 +190,8 @@ class Handover:
                 if not self._announced:
                     self._announced = True
                     writer.write(encode(ManifestMessage(self._manifest)))
+                for result in self._commands.unsaid() if self._commands is not None else ():
+                    writer.write(encode(result))
                 if self._resend and pause <= 0:
                     self._resend = False
                     self._write(writer, outbox.window)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import termios
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
@@ -154,6 +155,29 @@ class Link(Protocol):
         ...
 
 
+_PARITY = {"N": 0, "E": termios.PARENB, "O": termios.PARENB | termios.PARODD}
+
+
+def set_line(fd: int, line: LineSettings) -> None:
+    """Speed, parity and stop bits of an open port in one step, so that it is never at a wrong one in between.
+
+    ValueError for a speed that termios has no name for; OSError or termios.error when the driver refuses. A
+    pseudo-terminal has no parity and says so (EINVAL) although it has taken the speed: that is no refusal.
+    """
+    speed = getattr(termios, f"B{line.baud}", None)
+    if speed is None:
+        raise ValueError(f"{line.baud} is no speed of this system")
+    settings = termios.tcgetattr(fd)
+    flags = settings[2] & ~(termios.PARENB | termios.PARODD | termios.CSTOPB)
+    settings[2] = flags | _PARITY[line.parity] | (termios.CSTOPB if line.stop == 2 else 0)
+    settings[4] = settings[5] = speed
+    try:
+        termios.tcsetattr(fd, termios.TCSANOW, settings)
+    except termios.error:
+        if termios.tcgetattr(fd)[5] != speed:
+            raise
+
+
 class SerialLink:
     """A serial port or pseudo-terminal: pyserial configures and locks it, the event loop reads and writes
     it."""
@@ -175,13 +199,13 @@ class SerialLink:
                 target.place,
                 target.baud,
                 bytesize=target.bits,
-                parity=target.parity,
                 stopbits=target.stop,
                 timeout=0,
                 exclusive=True,
             )
+            set_line(port.fileno(), line_of(target))
             port.reset_input_buffer()
-        except (OSError, ValueError) as trouble:  # SerialException is an OSError
+        except (OSError, ValueError, termios.error) as trouble:  # SerialException is an OSError
             return f"{target.place}: {trouble}"
         self._port, self._receiver, self._fd, self._unsent = port, receiver, port.fileno(), b""
         os.set_blocking(self._fd, False)
@@ -201,8 +225,8 @@ class SerialLink:
         if self._port is None:
             return
         try:
-            self._port.apply_settings({"baudrate": line.baud, "parity": line.parity, "stopbits": line.stop})
-        except (OSError, ValueError) as trouble:
+            set_line(self._fd, line)
+        except (OSError, ValueError, termios.error) as trouble:
             self._lost(f"{self.target.place}: takes no {line.baud} 8{line.parity}{line.stop}: {trouble}")
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from edge_agent.agenda import Agenda, Job, PolledUnit
 from edge_agent.breaker import Breaker
 from edge_agent.bus import RETRIED, Bus, Outcome
 from edge_agent.clock import stamp
+from edge_agent.errands import Errand, Errands
 from edge_agent.outbox import Outbox
 
 _log = logging.getLogger("kuimen.agent")
@@ -50,7 +51,15 @@ class LinkPoller:
         self._listening = longest if bus.link.target.framing == "rtu" else 0.0
         self._stopping = False
         self._nap: asyncio.Future[None] | None = None
+        self._idle = False
         self._agenda = Agenda(self.jobs)
+        self._errands = Errands(clock)
+
+    def send(self, errand: Errand) -> None:
+        """A command: its turn comes before the next poll."""
+        self._errands.put(self._clock.monotonic(), errand)
+        if self._idle:
+            self._wake()
 
     def stop(self) -> None:
         """No more polls after the exchange in flight."""
@@ -63,6 +72,7 @@ class LinkPoller:
             await self._poll_all()
             await self.bus.settle()
         finally:
+            self._errands.give_up(Reason.SHUTDOWN)
             self.bus.close()
 
     async def _poll_all(self) -> None:
@@ -73,9 +83,14 @@ class LinkPoller:
         while not self._stopping:
             if not self.bus.up and not await self._open():
                 return
+            errand = self._errands.take(self._clock.monotonic())
+            if errand is not None:
+                await self._go(errand)
+                continue
             turn = self._agenda.take(self._clock.monotonic())
             if turn is None:
-                await self._sleep(min(self._agenda.next_due() - self._clock.monotonic(), REOPEN_LONGEST))
+                due = min(self._agenda.next_due(), self._errands.next_due())
+                await self._sleep(min(due - self._clock.monotonic(), REOPEN_LONGEST), idle=True)
             else:
                 self._agenda.put(await self._poll(turn), turn)
 
@@ -94,9 +109,27 @@ class LinkPoller:
             at, now = stamp(self._clock), self._clock.monotonic()
             for job in self.jobs:
                 job.report.failed(Reason.LINK_DOWN, at, now, self._ledger, self._outbox)
-            await self._sleep(pause)
+            self._errands.give_up(Reason.LINK_DOWN)
+            await self._sleep(pause, idle=True)
             pause = min(pause * 2, REOPEN_LONGEST)
         return False
+
+    async def _go(self, errand: Errand) -> None:
+        """One step of a command, also to a unit that is only probed: somebody wants to know."""
+        unit, bus = errand.unit, self.bus
+        if unit.breaker.is_open and bus.may_be_half_open:
+            bus.close()  # as for a probe
+            self._errands.put(self._clock.monotonic(), errand)
+            return
+
+        def heard(outcome: Outcome) -> None:
+            unit.bus_seconds += outcome.cost
+            if not outcome.free_at:
+                self._note(unit.breaker, outcome, unit, self._clock.monotonic())
+
+        when = await errand.step(bus, self._ledger, heard)
+        if when is not None:
+            self._errands.put(when, errand)
 
     async def _poll(self, job: Job) -> float:
         """Ask one span; returns when it is to be asked again."""
@@ -151,10 +184,11 @@ class LinkPoller:
             values, codes = job.decoder.decode(answer.data)
             job.report.answered(values, codes, outcome.at, now, self._ledger, self._outbox)
 
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep, or less when told to stop."""
+    async def _sleep(self, seconds: float, idle: bool = False) -> None:
+        """Sleep, or less when told to stop, or when a command comes while `idle`."""
         if self._stopping:
             return
+        self._idle = idle
         loop = asyncio.get_running_loop()
         self._nap = loop.create_future()
         timer = loop.call_later(seconds, self._wake)
@@ -163,6 +197,7 @@ class LinkPoller:
         finally:
             timer.cancel()
             self._nap = None
+            self._idle = False
 
     def _wake(self) -> None:
         if self._nap is not None and not self._nap.done():

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from device_profiles.codecs.modbus_ascii import AsciiExchange, shape_of
-from device_profiles.codecs.modbus_pdu import Read, reply_size
+from device_profiles.codecs.modbus_pdu import Read, Request, reply_size
 from device_profiles.profiles import Point
 from device_profiles.protocols import asked_module_of
 from device_profiles.readings import Value
@@ -84,14 +84,20 @@ def _register_polls(device: DeviceConfig) -> list[Poll]:
 
 def ascii_read(device: DeviceConfig, span: Span, points: Sequence[Point] = ()) -> PlannedRead:
     """The same read in Modbus ASCII: its frames are told apart from RTU's on the same line by their shape."""
-    unit, read = int(device.unit), span.read
+    asked = ascii_request(device, span.read)
+    return msgspec.structs.replace(asked, period=span.period, points=tuple(points))
+
+
+def ascii_request(device: DeviceConfig, request: Request) -> PlannedRead:
+    """One request to a unit that speaks Modbus ASCII, outside any plan."""
+    unit = int(device.unit)
     return PlannedRead(
-        period=span.period,
-        points=tuple(points),
-        shape=shape_of(read.function, reply_size(read)),
-        exchange=lambda: AsciiExchange(unit, read),
+        period=0.0,
+        points=(),
+        shape=shape_of(request.function, reply_size(request)),
+        exchange=lambda: AsciiExchange(unit, request),
         decode=_undecoded,
-        reply_bytes=2 * (reply_size(read) + 2) + 3,
+        reply_bytes=2 * (reply_size(request) + 2) + 3,
     )
 
 

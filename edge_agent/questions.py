@@ -1,4 +1,4 @@
-"""One read of one unit, ready to be asked again and again, whatever it speaks; and how a line tells frames apart.
+"""One read or write of one unit, ready to be asked, whatever it speaks; and how a line tells frames apart.
 
 Refuses to know when.
 """
@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from device_profiles.codecs import modbus_ascii, modbus_rtu
-from device_profiles.codecs.modbus_pdu import Read, reply_size
+from device_profiles.codecs.modbus_pdu import Request, reply_size
 from device_profiles.codecs.modbus_rtu import RtuExchange
 from device_profiles.codecs.modbus_tcp import TcpExchange
 from device_profiles.exchange import Answer, Stray
@@ -30,13 +30,14 @@ _TCP_AROUND = 7
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """`read`: of a Modbus register map, or as another protocol planned it; `readings`: points that the answer carries;
+    """`read`: of a Modbus register map, or as another protocol planned it (or a write, which `errands` never asks
+    twice); `readings`: points that the answer carries;
     `timeout`, `late`: seconds to the first byte, and until none can come; `line`: the unit's own speed and
     parity where they are not the link's; `instead`: reads of other shapes that quarantine may ask instead,
     to find out that the past is past."""
 
     unit: Unit
-    read: Read | PlannedRead
+    read: Request | PlannedRead
     readings: int
     timeout: float = 0.3
     late: float = LATE_SECONDS
@@ -134,7 +135,7 @@ class TcpFraming:
     def ask(self, question: Question) -> Pending:
         """A new exchange for the question under the next number."""
         assert isinstance(question.unit, int)
-        assert isinstance(question.read, Read)
+        assert not isinstance(question.read, PlannedRead)
         self.transaction = (self.transaction + 1) & 0xFFFF
         return TcpExchange(question.unit, question.read, self.transaction)
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from device_profiles.clock import EPOCH_RANDOM_BITS, Clock, make_epoch
 from device_profiles.manifests import encode_manifests
 from edge_agent.assembly import Agent, aliases_of, assemble, build_manifest, build_poller, owners_of
+from edge_agent.commands import Commands
 from edge_agent.config import AgentConfig, load_config
 from edge_agent.handover import Handover
 from edge_agent.links import Link, LinkTarget, make_link
@@ -44,7 +45,7 @@ async def run(
     its ledger."""
     agent = assemble(config, clock, make_epoch(clock.now(), secrets.randbits(EPOCH_RANDOM_BITS)), open_link)
     manifest = encode_manifests(config.origin, [agent.manifest])
-    handover = Handover(agent.outbox, config.gateway, manifest, clock, config.linger)
+    handover = Handover(agent.outbox, config.gateway, manifest, clock, config.linger, Commands(agent, clock))
     async with asyncio.TaskGroup() as group:
         handing = group.create_task(handover.run())
         running = _Running(agent, handover, clock, open_link, group)

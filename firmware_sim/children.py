@@ -64,6 +64,11 @@ class Child:
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]
         return "\n".join(f"    {line}" for line in lines) or "    (empty)"
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
     def ask_to_end(self) -> None:
         """SIGTERM, if it still runs."""
         if self._process.poll() is None:

@@ -16,12 +16,13 @@ import click
 
 from device_profiles.problems import ConfigError
 from firmware_sim.bench_units import tcp_units
+from firmware_sim.callers.mishaps import CALLER_CATALOGUE
 from firmware_sim.clock import SystemClock
 from firmware_sim.faults import CATALOGUE
 from firmware_sim.ports import settle_ports
 from firmware_sim.running import RunningStreet
 from firmware_sim.sites import Centre, write_sites
-from firmware_sim.street import SerialPlan, Street
+from firmware_sim.street import CallerPlan, SerialPlan, Street, UnitPlan
 from firmware_sim.street_file import load_street
 
 WRITE_EVERY_S = 1.0
@@ -78,8 +79,9 @@ def cli() -> None:
 @DIRECTORY
 @click.option("--journal", is_flag=True, help="Also write each answer to DIR/journal.jsonl.")
 def run(street: str, directory: Path, journal: bool) -> None:
-    """Run STREET (a built-in name such as demo, or a TOML file) until SIGTERM or Ctrl-C."""
-    plan, stop = _street(street), stop_on_signals()
+    """Run STREET (a built-in name such as demo, or a TOML file) until SIGTERM or Ctrl-C; SIGUSR1 stops its callers."""
+    plan, stop, hush = _street(street), stop_on_signals(), Event()
+    signal.signal(signal.SIGUSR1, lambda number, frame: hush.set())
     be_prompt()
     running = RunningStreet(plan, directory, SystemClock(), journal)
     try:
@@ -92,6 +94,8 @@ def run(street: str, directory: Path, journal: bool) -> None:
         sys.stdout.flush()
         while not stop.wait(WRITE_EVERY_S):
             running.check()
+            if hush.is_set() and running.witness.calling:
+                running.hush()
             running.witness.write(running.witness_path)
     finally:
         running.stop()
@@ -115,12 +119,15 @@ def sites(street: str, directory: Path, mqtt: str, api: str, dashboards: str, as
 @cli.command()
 @AS_JSON
 def faults(as_json: bool) -> None:
-    """What a unit can be told to do wrong, as a street's TOML says it."""
+    """What a unit and a caller can be told to do wrong, as a street's TOML says it."""
+    units = {str(fault): text for fault, text in CATALOGUE.items()}
+    callers = {str(fault): text for fault, text in CALLER_CATALOGUE.items()}
     if as_json:
-        click.echo(json.dumps({str(fault): text for fault, text in CATALOGUE.items()}))
+        click.echo(json.dumps({"units": units, "callers": callers}))
         return
-    for fault, text in CATALOGUE.items():
-        click.echo(f"{fault:13} {text}")
+    for who, texts in (("unit", units), ("caller", callers)):
+        for fault, text in texts.items():
+            click.echo(f"{who:7} {fault:13} {text}")
 
 
 @cli.command()
@@ -129,23 +136,32 @@ def faults(as_json: bool) -> None:
 def check(street: str, as_json: bool) -> None:
     """Check STREET and print what is on it; every problem at once, exit 1."""
     plan = _street(street)
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "pole": pole.name,
             "link": link.name,
             "kind": "rtu" if isinstance(link, SerialPlan) else "tcp",
             "unit": unit.address,
-            "device": unit.device,
-            "profile": unit.profile.model,
-            "points": len(unit.profile.modbus.points),
+            **_model(unit),
         }
         for pole, link, unit in plan.places()
     ]
+    calls: list[dict[str, object]] = [
+        {"pole": pole.name, "listener": door.name, "protocol": door.protocol, "id": caller.id, **_model(caller)}
+        for pole, door, caller in plan.callers()
+    ]
     if as_json:
-        click.echo(json.dumps({"street": plan.name, "seed": plan.seed, "units": rows}))
+        click.echo(json.dumps({"street": plan.name, "seed": plan.seed, "units": rows, "callers": calls}))
         return
     for row in rows:
-        click.echo("{pole:10} {link:10} {kind:4} {unit:>3}  {device:14} {profile:20} {points:>3} points".format(**row))
+        click.echo("{pole:8} {link:10} {kind:7} {unit:>14}  {device:14} {profile:20} {points:>3} points".format(**row))
+    for row in calls:
+        line = "{pole:8} {listener:10} {protocol:7} {id:>14}  {device:14} {profile:20} {points:>3} points"
+        click.echo(line.format(**row))
+
+
+def _model(place: UnitPlan | CallerPlan) -> dict[str, object]:
+    return {"device": place.device, "profile": place.profile.model, "points": len(place.profile.points)}
 
 
 @cli.command()

@@ -80,9 +80,10 @@ def _watch(parts: Parts, stop: Event, seconds: float | None) -> None:
 
 
 def _finish(parts: Parts) -> list[Finding]:
-    """Drain from the poles inwards, then judge."""
-    click.echo("Draining: poles first, then the simulator, then the centre …")
-    trouble = parts.end_poles()
+    """Drain from the street inwards, then judge."""
+    click.echo("Draining: callers first, then the poles, the simulator and the centre …")
+    trouble = parts.hush_callers()
+    trouble += parts.end_poles()
     trouble += parts.end_simulator()
     body = parts.settled_ledger()
     trouble += parts.end_centre()

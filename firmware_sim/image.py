@@ -11,11 +11,10 @@ from pymodbus.constants import ExcCodes
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from device_profiles.clock import Clock
-from device_profiles.profiles import DeviceProfile, Point
+from device_profiles.profiles import DeviceProfile, RegisterPoint
 from device_profiles.spans import BIT_TABLES, encode_registers
 from firmware_sim.physics import Signal
 from firmware_sim.questions import READS, RTU_HEAD, parse, payload
-from firmware_sim.units import Extent
 
 TABLE_OF = {**READS, 5: "coil", 15: "coil", 6: "holding", 16: "holding", 22: "holding", 23: "holding"}
 """Which table a function works on (Modbus application protocol V1.1b3, 6)."""
@@ -26,11 +25,6 @@ LAST_BITS = LAST_WORD - 15
 CHECKSUM = 2
 
 Cells = dict[tuple[str, int], int]
-
-
-def extents_of(points: Sequence[Point]) -> list[Extent]:
-    """Where the points lie, for the witness's count."""
-    return [Extent(point.table, point.address, point.registers) for point in points]
 
 
 def manual_cells(profile: DeviceProfile) -> Cells:
@@ -87,7 +81,7 @@ class Image:
             for point in self._points
         }
         self._cells = {**manual_cells(profile), **self._now(self._points)}
-        self._wanted: dict[tuple[str, int, int], list[Point]] = {}
+        self._wanted: dict[tuple[str, int, int], list[RegisterPoint]] = {}
         self._written: set[tuple[str, int]] = set()
 
     def device(self, address: int) -> SimDevice:
@@ -95,7 +89,7 @@ class Image:
         coils, discretes, holdings, inputs = (_block(table, self._cells) for table in BLOCKS)
         return SimDevice(address, simdata=(coils, discretes, holdings, inputs), action=self._refresh)
 
-    def _now(self, points: Sequence[Point]) -> Cells:
+    def _now(self, points: Sequence[RegisterPoint]) -> Cells:
         now = self._clock.now()
         return encode_registers(points, {point.name: self._signals[point.name].at(now) for point in points})
 
@@ -122,7 +116,7 @@ class Image:
                 registers[place - start] = word
         return None
 
-    def _alive(self, table: str, first: int, count: int) -> list[Point]:
+    def _alive(self, table: str, first: int, count: int) -> list[RegisterPoint]:
         """Points that touch the span and that nobody has written to."""
         key = (table, first, count)
         if key not in self._wanted:

@@ -8,6 +8,7 @@ not there: they stay silent, as on a real line.
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from pymodbus.constants import ExcCodes
@@ -18,8 +19,11 @@ from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 from pymodbus.simulator import SimDevice
 from pymodbus.simulator.simcore import SimCore
 
-from firmware_sim.questions import Question
+from device_profiles.profiles import LineSettings
+from firmware_sim.questions import RTU_HEAD, Asked, Question, is_answer_to, parse, payload
 
+CHECKSUM = 2
+AS_DELIVERED = LineSettings()
 T = TypeVar("T")
 
 
@@ -36,17 +40,47 @@ def _at_once(work: Coroutine[Any, Any, T]) -> T:
 
 def exception_frame(framer: FramerBase, question: Question, code: int, transaction: int = 0) -> bytes:
     """The exception reply that pymodbus would send to `question`."""
+    assert isinstance(question.unit, int)
     reply = ExceptionResponse(question.function, ExcCodes(code), question.unit, transaction)
     return framer.buildFrame(reply)
 
 
 class ModbusUnits:
-    """Frames in, frames out."""
+    """Frames in, frames out; see `line_servers.LineServer`."""
 
-    def __init__(self, devices: list[SimDevice]) -> None:
+    def __init__(self, devices: list[SimDevice], line: LineSettings = AS_DELIVERED) -> None:
+        self.line = line
+        self._held = b""
         self.framer = FramerRTU(DecodePDU(True))
         self._store = SimCore(devices)
         self._known = {device.id for device in devices}
+
+    def hear(self, data: bytes) -> list[Asked]:
+        """Let pymodbus find the questions in the bytes held; what it refuses is noise."""
+        self._held += data
+        found: list[Asked] = []
+        while self._held:
+            try:
+                used, request = self.decode(self._held)
+            except ValueError:
+                used, request = len(self._held), None
+            if not used:
+                break
+            frame, self._held = self._held[:used], self._held[used:]
+            question = parse(frame, RTU_HEAD)
+            if request is not None and question is not None:
+                found.append(self._asked(question, self.answer(request) or b""))
+        return found
+
+    def _asked(self, question: Question, reply: bytes) -> Asked:
+        clean = is_answer_to(question, reply, RTU_HEAD)
+        data = payload(reply, RTU_HEAD, CHECKSUM) if clean and question.reads else b""
+        refuse = partial(exception_frame, self.framer, question)
+        return Asked(question, reply, refuse, data, refused=bool(reply) and not clean)
+
+    def silence(self) -> None:
+        """Nothing more will come of what is held."""
+        self._held = b""
 
     def decode(self, data: bytes) -> tuple[int, ModbusPDU | None]:
         """(bytes used up, the request or None): used without a request is noise, nothing used is "wait for more".

@@ -6,6 +6,7 @@ Refuses ports that are taken, by number, before anything is started.
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import time
 import urllib.error
@@ -133,6 +134,17 @@ class Parts:
         with duckdb.connect(str(self.directory / "centre.duckdb"), read_only=True) as store:
             counted = store.execute("SELECT count(*) FROM readings").fetchone()
         return int(counted[0]) if counted else 0
+
+    def hush_callers(self) -> list[str]:
+        """Let the street's callers hear their last acks and hang up. Returns what went wrong."""
+        for simulator in self._simulator:
+            simulator.signal(signal.SIGUSR1)
+        deadline = time.monotonic() + PATIENCE_S
+        while self._simulator and self.witness()["calling"]:
+            if time.monotonic() > deadline:
+                return [f"the callers did not hang up within {PATIENCE_S:g} s"]
+            time.sleep(LOOK_EVERY_S)
+        return []
 
     def end_poles(self) -> list[str]:
         """SIGTERM to every pole; they drain. Returns what went wrong."""

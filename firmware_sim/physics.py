@@ -13,8 +13,8 @@ from collections.abc import Callable
 from random import Random
 
 from device_profiles.profiles import Physics, Point
+from device_profiles.protocols import module_of
 from device_profiles.readings import Value
-from device_profiles.registers import encode_value
 
 MICROSECONDS = 1_000_000
 DAY_S = 86_400.0
@@ -75,11 +75,11 @@ class Signal:
             value = min(max(value, self._point.range[0]), self._point.range[1])
         return value
 
-    def check(self) -> None:
-        """ValueError when an end of the curve cannot be said in the point's registers."""
-        if self._point.table in ("holding", "input") and not self._point.text:
+    def check(self, protocol: str) -> None:
+        """ValueError when an end of the curve cannot be said on the wire of its profile's `protocol`."""
+        if not self._point.text:
             for value in self._ends():
-                encode_value(self._point, value)
+                module_of(protocol).check_value(self._point, value)
 
     def _ends(self) -> list[float]:
         get = self._get

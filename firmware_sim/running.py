@@ -1,4 +1,4 @@
-"""A street that answers: its lines, its Modbus TCP links and the witness, from `start` to `stop`.
+"""A street that answers and calls: lines, Modbus TCP links, callers and the witness, from `start` to `stop`.
 
 Refuses to go on with half a street: a link whose thread has died ends the run.
 """
@@ -10,9 +10,11 @@ from pathlib import Path
 from types import TracebackType
 
 from device_profiles.clock import Clock
-from firmware_sim.image import Image, extents_of
+from firmware_sim.callers.making import make_callers, make_seats
+from firmware_sim.callers.runner import Callers
+from firmware_sim.image import Image
 from firmware_sim.line import Line
-from firmware_sim.modbus_units import ModbusUnits
+from firmware_sim.line_servers import extents_of, make_servers
 from firmware_sim.ports import settle_ports
 from firmware_sim.street import PolePlan, SerialPlan, Street, TcpPlan
 from firmware_sim.tcp import TcpLink, TcpLinks
@@ -36,14 +38,15 @@ class RunningStreet:
                 (pole.name, link.name, unit.address),
                 unit.device,
                 unit.profile.model,
-                extents_of(unit.profile.modbus.points),
+                extents_of(unit.profile),
                 unit.faults,
                 str(street.seed),
             )
             for pole, link, unit in self.street.places()
         }
         path = directory / "journal.jsonl" if journal else None
-        self.witness = Witness(street.name, list(self._units.values()), clock, path)
+        seats = make_seats(self.street)
+        self.witness = Witness(street.name, list(self._units.values()), clock, path, seats)
         self.lines: list[Line] = []
         tcp: list[TcpLink] = []
         for pole in self.street.poles:
@@ -55,25 +58,25 @@ class RunningStreet:
                     tcp.append(self._tcp(pole, link))
                     self.witness.watch(pole.name, link.name, tcp[-1].counts)
         self.tcp = TcpLinks(tcp)
+        self.callers = Callers(make_callers(self.street, seats, self.witness, clock))
 
     @property
     def witness_path(self) -> Path:
         """Where the count is written."""
         return self.directory / "witness.json"
 
-    def _image(self, pole: str, link: str, address: int) -> Image:
-        unit = next(u for p, k, u in self.street.places() if (p.name, k.name, u.address) == (pole, link, address))
-        return Image(unit.profile, f"{self.street.seed}/{unit.device}", self._clock)
-
     def _line(self, pole: PolePlan, link: SerialPlan) -> Line:
-        devices = [self._image(pole.name, link.name, unit.address).device(unit.address) for unit in link.units]
+        servers = make_servers(link.units, link.line, str(self.street.seed), self._clock)
         units = [self._units[pole.name, link.name, unit.address] for unit in link.units]
         path, turnaround_s = link.path(self.directory, pole.name), link.turnaround_ms / 1000
-        return Line(path, link.baud, turnaround_s, units, ModbusUnits(devices), self.witness, self._clock)
+        return Line(path, link.baud, turnaround_s, units, servers, self.witness, self._clock)
 
     def _tcp(self, pole: PolePlan, link: TcpPlan) -> TcpLink:
-        devices = [self._image(pole.name, link.name, unit.address).device(unit.address) for unit in link.units]
-        units = [self._units[pole.name, link.name, unit.address] for unit in link.units]
+        devices, units = [], []
+        for unit in link.units:
+            assert isinstance(unit.address, int)  # the street file allows nothing else on Modbus TCP
+            devices.append(Image(unit.profile, f"{self.street.seed}/{unit.device}", self._clock).device(unit.address))
+            units.append(self._units[pole.name, link.name, unit.address])
         return TcpLink(link.port, units, devices, self.witness)
 
     def start(self) -> None:
@@ -85,6 +88,7 @@ class RunningStreet:
             for line in self.lines:
                 line.start()
                 started.append(line)
+            self.callers.start()
             self.witness.write(self.witness_path)
         except OSError:
             for line in started:
@@ -95,11 +99,24 @@ class RunningStreet:
     def check(self) -> None:
         """RuntimeError when a thread has died by a mistake of ours."""
         dead = [line.path.name for line in self.lines if not line.alive]
-        if dead or not self.tcp.alive:
-            raise RuntimeError(f"the simulator has lost {', '.join(dead) or 'its Modbus TCP links'}")
+        dead += [] if self.tcp.alive else ["its Modbus TCP links"]
+        dead += [] if self.callers.alive else ["its callers"]
+        if dead:
+            raise RuntimeError(f"the simulator has lost {', '.join(dead)}")
+
+    def hush(self) -> None:
+        """Let every caller hear what it is still owed and hang up; units go on answering.
+
+        A platform that is stopped over a report may have it on disk without having said so: who wants the counts to
+        meet stops the callers first.
+        """
+        self.callers.stop()
+        self.witness.calling = False
+        self.witness.write(self.witness_path)
 
     def stop(self) -> None:
-        """Stop every link, then write the final count."""
+        """Stop every caller and every link, then write the final count."""
+        self.hush()
         for line in self.lines:
             line.stop()
         self.tcp.stop()

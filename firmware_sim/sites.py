@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_sim.street import LinkPlan, PolePlan, SerialPlan, Street, TcpPlan, UnitPlan
+from firmware_sim.ports import HERE
+from firmware_sim.street import CallerPlan, LinkPlan, ListenerPlan, PolePlan, SerialPlan, Street, TcpPlan, UnitPlan
 
 Scalar = str | int | float | bool | Sequence[str] | Mapping[str, str]
 
@@ -35,6 +36,9 @@ def write_sites(street: Street, directory: Path, centre: Centre) -> list[Path]:
         path = directory / pole.name / "site.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(site_text(street, pole, directory.absolute(), centre), encoding="utf-8")
+        for listener in pole.listeners:
+            for caller in listener.callers:
+                _write_secret(path.parent, caller)
         written.append(path)
     path = directory / "centre.toml"
     path.write_text(centre_text(street, centre), encoding="utf-8")
@@ -58,6 +62,9 @@ def site_text(street: Street, pole: PolePlan, directory: Path, centre: Centre) -
     for link in pole.links:
         parts.append(_table("[[links]]", _link(link, pole, directory)))
         parts += [_table("[[devices]]", _device(unit, link)) for unit in link.units]
+    for listener in pole.listeners:
+        parts.append(_table("[[listeners]]", _listener(listener)))
+        parts += [_table("[[callers]]", _caller(caller, listener)) for caller in listener.callers]
     return "\n".join(parts)
 
 
@@ -93,7 +100,47 @@ def _device(unit: UnitPlan, link: LinkPlan) -> dict[str, Scalar]:
     device |= {"profile": unit.profile.model, "link": link.name, "unit": unit.address}
     if unit.period is not None:
         device["period"] = unit.period
+    if unit.line is not None:
+        device |= {"baud": unit.line.baud, "parity": unit.line.parity, "stop": unit.line.stop}
     return device
+
+
+def _listener(listener: ListenerPlan) -> dict[str, Scalar]:
+    return {
+        "name": listener.name,
+        "protocol": listener.protocol,
+        "listen": f"{listener.transport}://{HERE}:{listener.port}",
+        "unknown": listener.unknown,
+        **listener.options,
+    }
+
+
+def _caller(caller: CallerPlan, listener: ListenerPlan) -> dict[str, Scalar]:
+    row: dict[str, Scalar] = {"listener": listener.name, "id": caller.id, "name": caller.device}
+    if caller.code:
+        row["code"] = caller.code
+    if caller.title:
+        row["title"] = caller.title
+    row |= {"profile": caller.profile.model, "report": max(1.0, caller.period)}
+    if caller.secret is not None:
+        row["secret"] = {"file": str(_secret_file(caller))}
+    return row
+
+
+def _secret_file(caller: CallerPlan) -> Path:
+    """Where its secret lies, beside the site file."""
+    return Path("secrets") / caller.device
+
+
+def _write_secret(directory: Path, caller: CallerPlan) -> None:
+    """A secret is never in the site file itself, and only its owner may read it."""
+    if caller.secret is None:
+        return
+    path = directory / _secret_file(caller)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(caller.secret + "\n", encoding="utf-8")
 
 
 def _table(header: str, values: Mapping[str, Scalar]) -> str:

@@ -1,6 +1,6 @@
 """A street out of a TOML file, or every mistake in it at once.
 
-Refuses units that cannot share a link, faults that a link cannot show, and profiles that cannot be run backwards.
+Refuses units that cannot share a link, and profiles that cannot be run backwards. Listeners: see `street_callers`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ from pathlib import Path
 
 from device_profiles.documents import TomlDocument
 from device_profiles.loader import load_library
+from device_profiles.maps.points import read_line
 from device_profiles.problems import ConfigError, Problems, nearest
-from device_profiles.profiles import DeviceProfile
+from device_profiles.profiles import DeviceProfile, LineSettings
+from device_profiles.protocols import ASKED, asked_module_of
 from device_profiles.tables import Table, check_top_level
 from device_profiles.topics import GATEWAY_NAME
-from firmware_sim.faults import EXCEPTION_CODES, FaultPlan
 from firmware_sim.pacing import silence_s
-from firmware_sim.physics import Signal
 from firmware_sim.street import LinkPlan, PolePlan, SerialPlan, Street, TcpPlan, UnitPlan
+from firmware_sim.street_callers import check_physics, read_listener
+from firmware_sim.street_faults import read_faults
 
 BUILT_IN = Path(__file__).parent / "streets"
 TOP_LEVEL = frozenset({"street", "poles"})
-BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
+KINDS = ("rtu", "serial", "tcp")
+"""`rtu` and `serial` are the same line: with meters on it nobody would call it Modbus RTU."""
 Library = Mapping[str, DeviceProfile]
 
 
@@ -77,46 +80,45 @@ def _pole(table: Table, library: Library, seen: dict[str, str]) -> PolePlan:
     if name and not GATEWAY_NAME.match(name):
         table.trouble("name", f"{name!r} must be 1 to 64 of A-Z a-z 0-9 . _ -")
     links = tuple(_link(link, library, seen) for link in table.tables("links"))
-    if not links:
-        table.trouble("", "the pole has no links")
+    listeners = tuple(read_listener(row, library, seen) for row in table.tables("listeners"))
+    if not links and not listeners:
+        table.trouble("", "the pole has no links and no listeners")
     _unique(table.tables("links"), [link.name for link in links], "name")
-    pole = PolePlan(name=name, title=table.title(), links=links)
+    _unique(table.tables("listeners"), [listener.name for listener in listeners], "name")
+    pole = PolePlan(name=name, title=table.title(), links=links, listeners=listeners)
     table.end()
     return pole
 
 
 def _link(table: Table, library: Library, seen: dict[str, str]) -> SerialPlan | TcpPlan:
     name = table.text("name")
-    kind = table.choice("kind", ("rtu", "tcp"))
+    kind = table.choice("kind", KINDS)
+    line = None if kind == "tcp" else read_line(table)
     timeout_ms = table.integer("timeout_ms", 300, low=1, high=60_000)
     retries = table.integer("retries", 1, low=0, high=10)
-    units = tuple(_unit(unit, library, seen, kind) for unit in table.tables("units"))
+    units = tuple(_unit(unit, library, seen, line) for unit in table.tables("units"))
     if not units:
         table.trouble("", "the link has no units")
     _unique(table.tables("units"), [str(unit.address) for unit in units], "unit")
     common = LinkPlan(name=name, timeout_ms=timeout_ms, retries=retries, units=units)
-    link = _serial(table, common) if kind == "rtu" else _tcp(table, common)
+    link = _tcp(table, common) if line is None else _serial(table, common, line)
     table.end()
     return link
 
 
-def _serial(table: Table, link: LinkPlan) -> SerialPlan:
-    baud = table.integer("baud", 9600)
-    if baud not in BAUDS:
-        table.trouble("baud", f"{baud} is no usual speed", "one of: " + ", ".join(map(str, BAUDS)))
-        baud = 9600
+def _serial(table: Table, link: LinkPlan, line: LineSettings) -> SerialPlan:
     turnaround_ms = table.number("turnaround_ms", 5.0, low=0, high=10_000)
-    if turnaround_ms < 1000 * silence_s(baud):
-        least = f"at least the line's 3.5 characters of silence, {1000 * silence_s(baud):.2f}"
+    if turnaround_ms < 1000 * silence_s(line.baud):
+        least = f"at least the line's 3.5 characters of silence, {1000 * silence_s(line.baud):.2f}"
         table.trouble("turnaround_ms", f"must be {least}, not {turnaround_ms:g}")
     return SerialPlan(
         name=link.name,
         timeout_ms=link.timeout_ms,
         retries=link.retries,
         units=link.units,
-        baud=baud,
-        parity=table.choice("parity", ("N", "E", "O"), "N"),
-        stop=table.integer("stop", 1, low=1, high=2),
+        baud=line.baud,
+        parity=line.parity,
+        stop=line.stop,
         turnaround_ms=turnaround_ms,
     )
 
@@ -126,7 +128,8 @@ def _tcp(table: Table, link: LinkPlan) -> TcpPlan:
     return TcpPlan(name=link.name, timeout_ms=link.timeout_ms, retries=link.retries, units=link.units, port=port)
 
 
-def _unit(table: Table, library: Library, seen: dict[str, str], kind: str) -> UnitPlan:
+def _unit(table: Table, library: Library, seen: dict[str, str], line: LineSettings | None) -> UnitPlan:
+    """One unit; `line` is its link's, None on Modbus TCP."""
     device, model = table.text("device"), table.text("profile")
     if device in seen:
         table.trouble("device", f"{device!r} is taken by {seen[device]}")
@@ -137,65 +140,52 @@ def _unit(table: Table, library: Library, seen: dict[str, str], kind: str) -> Un
             table.trouble("profile", f"there is no profile {model!r}", nearest(model, library))
         profile = next(iter(library.values()))  # a stand-in, so that checking goes on
     else:
-        _check_physics(table, profile)
+        _check_place(table, profile, line)
+        check_physics(table, profile)
     period = table.optional_number("period", low=0.01, high=86_400)
-    fastest = min((point.period for point in profile.modbus.points), default=0.0)
+    fastest = min((point.period for point in profile.points), default=0.0)
     if period is not None and period < fastest and library.get(model):
         table.trouble("period", f"{period:g} s is faster than the model allows", f"{fastest:g} or slower")
     plan = UnitPlan(
-        address=table.integer("unit", low=1, high=247),
+        address=_address(table, profile if library.get(model) else None),
         device=device,
         profile=profile,
         code=table.optional_text("code"),
         title=table.title(),
         period=period,
-        faults=_faults(table.table("faults"), kind),
+        line=_own_line(table, line),
+        faults=read_faults(table.table("faults"), "tcp" if line is None else "rtu"),
     )
     table.end()
     return plan
 
 
-def _check_physics(table: Table, profile: DeviceProfile) -> None:
-    for point in profile.modbus.points:
-        try:
-            Signal(point, profile.simulate.get(point.name), "", 0).check()
-        except ValueError as trouble:
-            table.trouble("profile", f"{profile.model} cannot be simulated: {trouble}")
+def _check_place(table: Table, profile: DeviceProfile, line: LineSettings | None) -> None:
+    if profile.protocol not in ASKED:
+        hint = "put it under [[poles.listeners.callers]]"
+        table.trouble("profile", f"{profile.model} is never asked: it calls ({profile.protocol})", hint)
+    elif line is None and profile.protocol != "modbus":
+        trouble = f"{profile.model} speaks {profile.protocol}, not Modbus TCP"
+        table.trouble("profile", trouble, "put it on a serial link")
 
 
-def _faults(table: Table, kind: str) -> FaultPlan:
-    late, exception = table.table("late"), table.table("exception")
-    plan = FaultPlan(
-        dead=table.flag("dead"),
-        silent=_share(table, "silent"),
-        late=_probability(late) if table.has("late") else 0.0,
-        bad_checksum=_share(table, "bad_checksum"),
-        truncated=_share(table, "truncated"),
-        exception=_probability(exception) if table.has("exception") else 0.0,
-        delay_ms=late.integer("delay_ms", 450, low=1, high=60_000),
-        code=exception.integer("code", 4),
-    )
-    late.end()
-    exception.end()
-    if plan.bad_checksum and kind == "tcp":
-        table.trouble("bad_checksum", "Modbus TCP has no checksum", "use it on an rtu link")
-    if plan.code not in EXCEPTION_CODES:
-        exception.trouble("code", f"{plan.code} is no exception", "one of: " + ", ".join(map(str, EXCEPTION_CODES)))
-    if plan.total > 1:
-        table.trouble("", f"the probabilities sum up to {plan.total:g}, more than 1")
-    table.end()
-    return plan
+def _address(table: Table, profile: DeviceProfile | None) -> int | str:
+    """A Modbus unit's number, or another protocol's address as text; without a profile either will do."""
+    if profile is None and isinstance(table.data.get("unit"), str):
+        return table.text("unit")
+    if profile is None or profile.protocol not in ASKED or profile.protocol == "modbus":
+        return table.integer("unit", low=1, high=247)
+    text = table.text("unit")
+    try:
+        if text:
+            asked_module_of(profile.protocol).check_unit(text)
+    except ValueError as trouble:
+        table.trouble("unit", str(trouble))
+    return text
 
 
-def _share(table: Table, name: str) -> float:
-    """`name = { probability = 0.1 }` where nothing else can be said."""
-    if not table.has(name):
-        return 0.0
-    fault = table.table(name)
-    share = _probability(fault)
-    fault.end()
-    return share
-
-
-def _probability(table: Table) -> float:
-    return table.number("probability", low=0, high=1)
+def _own_line(table: Table, line: LineSettings | None) -> LineSettings | None:
+    """The unit's own speed and parity, None where it says nothing of them."""
+    if line is None or not {"baud", "parity", "stop"} & table.data.keys():
+        return None
+    return read_line(table, line.baud, line.parity, line.stop)

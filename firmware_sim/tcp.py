@@ -29,7 +29,7 @@ class TcpLink:
     def __init__(self, port: int, units: Sequence[Unit], devices: list[SimDevice], witness: Witness) -> None:
         self.port = port
         self._devices = devices
-        self._behind = Behind({unit.address: unit for unit in units}, witness)
+        self._behind = Behind({unit.address: unit for unit in units if isinstance(unit.address, int)}, witness)
 
     @property
     def counts(self) -> LinkCounts:

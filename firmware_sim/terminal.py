@@ -1,6 +1,7 @@
 """A pseudo-terminal in place of an RS-485 adapter: the simulator holds the master side, the pole opens `path`.
 
-Refuses to go away while the pole restarts: a slave descriptor stays open here.
+Refuses to go away while the pole restarts: a slave descriptor stays open here. Linux keeps no parity on a
+pseudo-terminal (it clears PARENB), so only the speed tells whether master and unit understand each other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ OUTPUT_SPEED = 5
 """Index in the list of `termios.tcgetattr`."""
 READ_AT_ONCE = 1024
 """Four of the longest frames: a master that sends more without waiting is not a Modbus master."""
+SPEEDS = {
+    getattr(termios, f"B{baud}"): baud for baud in (300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
+}
+"""What `termios` calls the usual speeds."""
 
 
 class Terminal:
@@ -24,11 +29,11 @@ class Terminal:
     def __init__(self, path: Path, baud: int) -> None:
         self.path = path
         self.master, self._slave = os.openpty()
-        self._speed: int | None = getattr(termios, f"B{baud}", None)
+        speed: int | None = getattr(termios, f"B{baud}", None)
         tty.setraw(self._slave)
-        if self._speed is not None:
+        if speed is not None:
             settings = termios.tcgetattr(self._slave)
-            settings[OUTPUT_SPEED - 1] = settings[OUTPUT_SPEED] = self._speed
+            settings[OUTPUT_SPEED - 1] = settings[OUTPUT_SPEED] = speed
             termios.tcsetattr(self._slave, termios.TCSANOW, settings)
         os.set_blocking(self.master, False)
         path.unlink(missing_ok=True)
@@ -45,9 +50,9 @@ class Terminal:
         except BlockingIOError:
             return False
 
-    def at_speed(self) -> bool:
-        """Whether the pole has set the line's own speed (True when this system has no name for that speed)."""
-        return self._speed is None or termios.tcgetattr(self._slave)[OUTPUT_SPEED] == self._speed
+    def speed(self) -> int:
+        """The speed that the pole has set, in baud; 0 for one that is not usual."""
+        return SPEEDS.get(termios.tcgetattr(self._slave)[OUTPUT_SPEED], 0)
 
     def unread(self) -> int:
         """Bytes that went towards the pole and that it has not read."""

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from firmware_sim.faults import Fault, FaultPlan, Misfortune
-from firmware_sim.questions import READS, Question
+from firmware_sim.questions import Question
 
 COUNTED_FAULTS = (Fault.SILENT, Fault.BAD_CHECKSUM, Fault.TRUNCATED, Fault.EXCEPTION, Fault.DEAD)
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Where one profile point lies: `table` as in `READS`, `count` registers (bits for coil and discrete)."""
+    """Where one profile point lies: `table` as in a `Question`, `count` registers (bits for coil and discrete). A
+    meter's point lies in the item whose identifier is `address`."""
 
     table: str
     address: int
@@ -53,8 +54,10 @@ class Counts:
 class LinkCounts:
     """What happened on a link beside the units' own counts.
 
-    `crowded` questions on a serial line came before 3.5 characters of silence were over; `stalled` answers had a byte
-    that this machine let come more than `line.STALLED_S` after its time, `worst_stall_s` is the longest.
+    `crowded` questions on a serial line came before 3.5 characters of silence were over; `wrong_speed` counts what came
+    at a speed that nobody on the line has, and answers that found the master at another; `collisions` are questions to
+    any meter where several heard. `stalled` answers had a byte that this machine let come more than `line.STALLED_S`
+    after its time, `worst_stall_s` is the longest.
     """
 
     questions: int = 0
@@ -62,6 +65,7 @@ class LinkCounts:
     noise: int = 0
     wrong_speed: int = 0
     crowded: int = 0
+    collisions: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
     stalled: int = 0
@@ -73,7 +77,7 @@ class Unit:
 
     def __init__(
         self,
-        place: tuple[str, str, int],
+        place: tuple[str, str, int | str],
         device: str,
         profile: str,
         extents: Sequence[Extent],
@@ -87,15 +91,17 @@ class Unit:
         self.counts = Counts()
         self.misfortune = Misfortune(plan, f"{seed}/{self.pole}/{self.link}/{self.address}")
         self._extents = extents
-        self._readings: dict[tuple[int, int, int], int] = {}
+        self._readings: dict[tuple[str, int, int], int] = {}
 
     def readings_in(self, question: Question) -> int:
-        """How many profile points lie wholly inside the span that was asked for."""
-        key = (question.function, question.address, question.count)
+        """How many profile points lie wholly inside what was asked for."""
+        key = (question.table, question.address, question.count)
         if key not in self._readings:
-            table, end = READS.get(question.function), question.address + question.count
+            end = question.address + question.count
             self._readings[key] = sum(
-                point.table == table and question.address <= point.address and point.address + point.count <= end
+                point.table == question.table
+                and question.address <= point.address
+                and point.address + point.count <= end
                 for point in self._extents
             )
         return self._readings[key]

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, TextIO
 
 from device_profiles.clock import Clock
+from firmware_sim.callers.seats import CallerCounts, Seat, Sent
 from firmware_sim.faults import Fault
 from firmware_sim.questions import Question
 from firmware_sim.units import Counts, LinkCounts, Unit
@@ -21,12 +22,24 @@ class Witness:
 
     The journal holds one line for each clean answer to a read, flushed as soon as it was sent, so that a drill can
     match stored values against answered ones. An answer that its master never took out of the line is withdrawn by
-    a second line with `"withdrawn": true`.
+    a second line with `"withdrawn": true`. A caller's report has a line for each ack, `"repeat": true` from the second
+    on; `taken_at` is the time that it carries, `values` what it was told to say and `data` the frame.
+
+    `calling`: callers may still report.
     """
 
-    def __init__(self, street: str, units: Sequence[Unit], clock: Clock, journal: Path | None = None) -> None:
+    def __init__(
+        self,
+        street: str,
+        units: Sequence[Unit],
+        clock: Clock,
+        journal: Path | None = None,
+        seats: Sequence[Seat] = (),
+    ) -> None:
         self.street = street
+        self.calling = bool(seats)
         self._units = units
+        self._seats = seats
         self._clock = clock
         self._lock = Lock()
         self._links: list[tuple[str, str, LinkCounts]] = []
@@ -65,6 +78,25 @@ class Witness:
             unit.counts.unread_readings += unit.readings_in(question)
             self._note(unit, question, data, late, withdrawn=True)
 
+    def acknowledged(self, seat: Seat, sent: Sent) -> None:
+        """The platform has acked a caller's report (see `callers.seats`; the counts are the callers' own)."""
+        if self._journal is None:
+            return
+        line = {
+            "at": self._clock.now(),
+            "pole": seat.pole,
+            "listener": seat.listener,
+            "id": seat.id,
+            "device": seat.device,
+            "taken_at": sent.at,
+            "values": sent.values,
+            "data": sent.data.hex(),
+            "repeat": sent.acks > 1,
+        }
+        with self._lock:
+            self._journal.write(json.dumps(line) + "\n")
+            self._journal.flush()
+
     def _move(self, unit: Unit, question: Question, late: bool, step: int) -> None:
         readings = step * unit.readings_in(question)
         if late:
@@ -94,7 +126,7 @@ class Witness:
         self._journal.flush()
 
     def document(self) -> dict[str, Any]:
-        """The witness file: every unit, every link and the sums, taken at one moment."""
+        """The witness file: every unit, link and caller, and the sums (`totals` of units, `calls` of callers)."""
         with self._lock:
             totals = Counts()
             units = []
@@ -103,8 +135,19 @@ class Witness:
                 place = {"pole": unit.pole, "link": unit.link, "unit": unit.address}
                 units.append({**place, "device": unit.device, "profile": unit.profile, **unit.counts.document()})
             links = [{"pole": pole, "link": link, **asdict(counts)} for pole, link, counts in self._links]
-            head = {"street": self.street, "at": self._clock.now()}
-            return {**head, "units": units, "links": links, "totals": totals.document()}
+            calls = CallerCounts()
+            for seat in self._seats:
+                calls.add(seat.counts)
+            return {
+                "street": self.street,
+                "at": self._clock.now(),
+                "calling": self.calling,
+                "units": units,
+                "links": links,
+                "callers": [seat.document() for seat in self._seats],
+                "totals": totals.document(),
+                "calls": calls.document(),
+            }
 
     def write(self, path: Path) -> None:
         """Replace the witness file: a reader sees the old one or the new one, never a half."""

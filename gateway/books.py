@@ -13,7 +13,10 @@ from device_profiles.quality import Reason
 from device_profiles.readings import Lane
 from device_profiles.receipts import Outcome
 from gateway import rows
+from gateway.gaps import Victim
 from gateway.streams import Fate, Stream, read_ledger
+from gateway.thinning import Thinner
+from gateway.trust import Dating, Trust
 from gateway.views import View
 
 REMEMBERED = 4
@@ -40,7 +43,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 class Books:
     """What the file says, in memory, with the changes of one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, first_id: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, first_id: int, trust: Trust) -> None:
         self.connection = connection
         self.streams = rows.load_streams(connection)
         self.mine = rows.load_ledger(connection, "ledger")
@@ -49,6 +52,13 @@ class Books:
         self.turn = rows.last_turn(connection)
         self.next_id = max(first_id, rows.last_id(connection) + 1)
         """Never twice in one process, whatever was deleted: the uplink remembers ids."""
+        self.thinner = Thinner()
+        """What thinning has kept so far: as true as the transaction, so it is thrown away with a failed one."""
+        self.thinned_through = 0
+        self.trust = trust
+        self.undated = rows.undated(connection)
+        """Batches that wait for the box to learn the time."""
+        self.mark = rows.load_mark(connection)
         self._dirty: set[tuple[str, int]] = set()
         self._cleared = False
 
@@ -88,11 +98,13 @@ class Books:
             self._dirty.discard(stream.name)
 
     def put(self, stream: Stream, arrival: Arrival) -> None:
-        """Take a batch in: one row, its bytes, and the counters."""
+        """Take a batch in: one row with the clocks of the moment, its bytes, and the counters."""
+        stamp = self.trust.stamp(arrival.at, arrival.lane is Lane.BACKLOG)
         size = len(arrival.payload)
         lane, at = int(arrival.lane), arrival.at
         row = (self.next_id, stream.id, arrival.seq, lane, at, arrival.manifest, arrival.count, size)
-        rows.put(self.connection, row, arrival.payload)
+        rows.put(self.connection, row, stamp, arrival.payload)
+        self.undated += stamp.dating is Dating.WAITING
         self.next_id += 1
         self.batches += 1
         self.size += size
@@ -107,7 +119,8 @@ class Books:
         taken = rows.take_out(self.connection, batch)
         if taken is None:
             return False
-        readings, size = taken
+        readings, size, dating = taken
+        self.undated -= dating == Dating.WAITING
         self.batches -= 1
         self.size -= size
         self.mine.waiting -= readings
@@ -120,8 +133,25 @@ class Books:
             count(self.mine.given_up if outcome is None else self.mine.rejected, reason.word, readings)
         return True
 
+    def shrink(self, victim: Victim, payload: bytes, removed: int) -> None:
+        """A batch was thinned: fewer readings, the others are given up."""
+        rows.rewrite(self.connection, victim.id, payload, count=victim.count - removed, thinned=1)
+        self.size += len(payload) - victim.size
+        self.mine.waiting -= removed
+        count(self.mine.given_up, Reason.THINNED.word, removed)
+        self._cleared = True
+
+    def dated(self, batch: int, payload: bytes, at: int, dating: Dating) -> None:
+        """A batch that waited for the time has it: its bytes and its base time, µs, are others under the same name."""
+        stream, before = rows.rewrite_dated(self.connection, batch, payload, at, dating)
+        self.size += len(payload) - before
+        self.undated -= 1
+        for known in self.streams.values():
+            if known.id == stream and known.last < at:
+                self.touch(known).last = at
+
     def view(self, trouble: str = "", failures: int = 0) -> View:
         """A picture to hand out."""
         mine = msgspec.structs.replace(self.mine, rejected=dict(self.mine.rejected), given_up=dict(self.mine.given_up))
         theirs = tuple(stream.ledger for stream in self.streams.values())
-        return View(mine, self.past, theirs, self.batches, self.size, self.turn, trouble, failures)
+        return View(mine, self.past, theirs, self.batches, self.size, self.turn, trouble, failures, self.undated)

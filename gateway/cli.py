@@ -42,16 +42,36 @@ def cli() -> None:
 @SITE
 @tells_problems
 def run(site: Path) -> None:
-    """Run the gateway of SITE until SIGTERM or Ctrl-C; then drain and leave."""
+    """Run the gateway of SITE until SIGTERM or Ctrl-C; then drain and leave. SIGHUP reads SITE anew."""
     from gateway import service
     from gateway.clock import SystemClock
+    from gateway.reloading import watch
+    from gateway.watchdog import keep_alive
 
     config = load_config(site)
 
-    async def main() -> None:
-        await service.run(config, SystemClock(), _stop_on_signals())
+    def load() -> GatewayConfig:
+        renewed = load_config(site)
+        service.check_renewal(config, renewed)
+        return renewed
 
-    asyncio.run(main())
+    async def main() -> None:
+        renewals: service.Renewals = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(watch(site, load, renewals.put_nowait)), group.create_task(keep_alive())]
+            try:
+                await service.run(config, SystemClock(), _stop_on_signals(), renewals=renewals)
+            finally:
+                for task in beside:
+                    task.cancel()
+
+    found: list[Problem] = []
+    try:
+        asyncio.run(main())
+    except* ConfigError as wrong:
+        found += [problem for error in wrong.exceptions if isinstance(error, ConfigError) for problem in error.problems]
+    if found:
+        raise ConfigError(found)
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -23,11 +23,17 @@ MAX_SOCKET_PATH = 107
 
 @dataclass(frozen=True, kw_only=True)
 class SpoolConfig:
-    """``quota`` bounds the payload bytes that wait; ``keep_seconds`` their age (None: for as long as there is room)."""
+    """``quota`` bounds the payload bytes that wait; ``keep_seconds`` their age (None: for as long as there is room).
+
+    ``thin``: when full, keep one value a minute before giving up; ``hold_seconds``: how long batches wait for a box
+    that does not know the time.
+    """
 
     path: Path
     quota: int = 512 * MEBIBYTE
     keep_seconds: float | None = None
+    thin: bool = False
+    hold_seconds: float = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +134,11 @@ def _spool(table: Table, default: str) -> SpoolConfig:
     path = table.path("path", default).absolute()
     quota = table.integer("quota_mb", 512, low=1, high=1 << 20) * MEBIBYTE
     days = table.optional_number("keep_days", low=0.001, high=36_500)
+    thin = table.choice("when_full", ("drop-oldest", "thin"), "drop-oldest") == "thin"
+    hold = table.number("hold_undated_seconds", 600.0, low=0, high=30 * 86_400)
     table.end()
-    return SpoolConfig(path=path, quota=quota, keep_seconds=None if days is None else days * 86_400)
+    seconds = None if days is None else days * 86_400
+    return SpoolConfig(path=path, quota=quota, keep_seconds=seconds, thin=thin, hold_seconds=hold)
 
 
 def _uplink(table: Table) -> UplinkConfig:

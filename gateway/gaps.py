@@ -12,6 +12,7 @@ from device_profiles.envelope import Batch, Columns, EnvelopeError, decode_batch
 from device_profiles.manifests import Manifest, make_manifest
 from device_profiles.quality import Reason
 from device_profiles.readings import Gap, Lane
+from gateway.thinning import MINUTE
 
 MAX_GAPS = 2_000
 """Gaps in one batch: about 100 bytes each before deflating, so far below an envelope's limit."""
@@ -64,7 +65,7 @@ def gaps_of(victims: Iterable[Victim], reason: Reason) -> list[Gap]:
 
 
 def joined(gaps: Iterable[Gap]) -> list[Gap]:
-    """The same gaps, with those that continue one another made one. Gaps without seqs stay as they are."""
+    """The same gaps, with those that continue one another made one: by their seqs, or by time what was thinned."""
     result: list[Gap] = []
     for gap in sorted(gaps, key=_place):
         if result and _continues(result[-1], gap):
@@ -80,7 +81,11 @@ def _place(gap: Gap) -> tuple[str, int, int, int, int]:
 
 def _continues(one: Gap, two: Gap) -> bool:
     same = (one.origin, one.epoch, one.reason, one.devices) == (two.origin, two.epoch, two.reason, two.devices)
-    return same and one.last_seq is not None and two.first_seq == one.last_seq + 1
+    if not same or (one.first_seq is None) != (two.first_seq is None):
+        return False
+    if one.last_seq is None:
+        return one.reason is Reason.THINNED and two.begin <= one.end + MINUTE
+    return two.first_seq == one.last_seq + 1
 
 
 def _union(one: Gap, two: Gap) -> Gap:

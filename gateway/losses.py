@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from device_profiles.envelope import EnvelopeError, decode_batch, encode_batch
 from device_profiles.quality import Reason
 from device_profiles.readings import Gap, Lane
 from gateway import rows
@@ -20,18 +21,28 @@ SPARE = 64
 FOLDED = 16
 """Waiting gap batches that are folded into a new one: more than ever wait together, few enough to decode at once."""
 
+THINNED_TOGETHER = 500
+"""Batches that a full spool thins at least at a time, so that one gap speaks of many."""
+
+THINNED_AT_ONCE = 4_000
+"""At most as many, a second or so; what is to be spooled is then refused once more, and offered again."""
+
 EXPIRED_AT_ONCE = 1_000
 """Batches that expire in one transaction: some milliseconds; the rest goes the next time."""
 
 
 class Losses:
-    """Giving up, for one gateway start (``epoch``). ``lent``: ids that the uplink has, shared with the store."""
+    """Giving up, for one gateway start (``epoch``). ``lent``: ids that the uplink has, shared with the store.
 
-    def __init__(self, gateway: str, epoch: int, quota: int, lent: set[int]) -> None:
+    ``thin``: a full spool keeps one value a minute of its oldest batches before it gives any of them up.
+    """
+
+    def __init__(self, gateway: str, epoch: int, quota: int, lent: set[int], thin: bool = False) -> None:
         self._gateway = gateway
         self._epoch = epoch
         self._quota = quota
         self._lent = lent
+        self._thinning = thin
         self._manifest = gap_manifest(gateway).id
 
     def make_room(self, books: Books, size: int, now: int) -> bool:
@@ -41,7 +52,16 @@ class Losses:
             return True
         if size > self._quota:
             return False
-        wanted = max(missing, self._quota // SPARE)
+        if self._thinning and not self._thin(books, missing, now):
+            return books.size + size <= self._quota
+        missing = books.size + size - self._quota
+        if missing <= 0:
+            return True
+        self._give_up(books, self._oldest(books, max(missing, self._quota // SPARE)), Reason.QUOTA, now)
+        return books.size + size <= self._quota
+
+    def _oldest(self, books: Books, wanted: int) -> list[Victim]:
+        """The oldest batches of at least ``wanted`` bytes together, as far as there are any."""
         victims: list[Victim] = []
         for victim in rows.oldest(books.connection, self._gateway):
             if wanted <= 0:
@@ -49,8 +69,27 @@ class Losses:
             if victim.id not in self._lent:
                 victims.append(victim)
                 wanted -= victim.size
-        self._give_up(books, victims, Reason.QUOTA, now)
-        return books.size + size <= self._quota
+        return victims
+
+    def _thin(self, books: Books, missing: int, now: int) -> bool:
+        """Thin the oldest batches until ``missing`` bytes are free; False when there are more than fit one transaction.
+
+        What is thinned wholly is given up under its name, the rest of what is removed between two times.
+        """
+        looked, freed = 0, books.size
+        gaps: list[Gap] = []
+        while looked < THINNED_TOGETHER or freed - books.size < missing:
+            if looked >= THINNED_AT_ONCE:
+                break
+            victims = rows.unthinned(books.connection, self._gateway, books.thinned_through, THINNED_TOGETHER)
+            if not victims:
+                break
+            looked += len(victims)
+            books.thinned_through = victims[-1].id
+            gaps += [gap for victim in victims if victim.id not in self._lent for gap in _thin_one(books, victim)]
+        if gaps:
+            self.tell(books, self._folded(books, gaps), now)
+        return looked < THINNED_AT_ONCE or freed - books.size >= missing
 
     def expire(self, books: Books, before: int, now: int) -> int:
         """Give up batches whose base time is before ``before`` (µs): how many."""
@@ -106,7 +145,8 @@ class Losses:
 
     def _folded(self, books: Books, gaps: list[Gap]) -> list[Gap]:
         """The gaps with those that wait unsent, joined: a long outage ends in one gap batch, not in one an hour."""
-        waiting = rows.own_waiting(books.connection, self._gateway, FOLDED)
+        dating = books.trust.stamp(0, True).dating  # gaps that are dated by different clocks are not folded together
+        waiting = rows.own_waiting(books.connection, self._gateway, dating, FOLDED)
         unsent = [victim for victim in waiting if victim.id not in self._lent]
         earlier = [gap for victim in unsent for gap in decode_gaps(rows.payload_of(books.connection, victim.id))]
         together = joined([*earlier, *gaps, *gaps_of(unsent, Reason.QUOTA)])
@@ -115,3 +155,32 @@ class Losses:
         for victim in unsent:
             books.remove(victim.id, None, Reason.QUOTA)
         return together
+
+
+def _thin_one(books: Books, victim: Victim) -> list[Gap]:
+    """Thin one batch: what is to be told about it."""
+    try:
+        thinned = books.thinner.thin(decode_batch(rows.payload_of(books.connection, victim.id)))
+    except EnvelopeError:  # nobody can read it: it stays as it is
+        thinned = None
+    if thinned is None or not thinned.removed:
+        rows.mark_thinned(books.connection, victim.id)
+        return []
+    seq = None
+    if thinned.empty:
+        books.remove(victim.id, None, Reason.THINNED)
+        seq = victim.seq
+    else:
+        books.shrink(victim, encode_batch(thinned.batch), thinned.removed)
+    return [
+        Gap(
+            origin=victim.origin,
+            epoch=victim.epoch,
+            reason=Reason.THINNED,
+            begin=thinned.begin,
+            end=thinned.end,
+            readings=thinned.removed,
+            first_seq=seq,
+            last_seq=seq,
+        )
+    ]

@@ -13,6 +13,7 @@ from device_profiles.ledger import Ledger
 from device_profiles.readings import Lane
 from gateway.gaps import Victim
 from gateway.streams import Fate, Stream
+from gateway.trust import Dating, Stamp
 from gateway.views import Depth, LaneDepth
 
 
@@ -63,6 +64,43 @@ def depth(connection: sqlite3.Connection, quota: int | None = None) -> Depth:
     return Depth(quota, lanes)
 
 
+def undated(connection: sqlite3.Connection) -> int:
+    """Batches that wait for the box to learn the time."""
+    query = "SELECT COUNT(*) FROM batches WHERE dating = ?"
+    (number,) = connection.execute(query, (int(Dating.WAITING),)).fetchone()
+    return int(number)
+
+
+def undated_since(connection: sqlite3.Connection, boot: bytes, now: int) -> int:
+    """Since when (monotonic µs of this boot) batches have waited for the time; ``now`` when none does."""
+    query = "SELECT MIN(mono) FROM batches WHERE dating = ? AND boot = ?"
+    (since,) = connection.execute(query, (int(Dating.WAITING), boot)).fetchone()
+    return now if since is None else int(since)
+
+
+def lose_dates(connection: sqlite3.Connection, boot: bytes) -> int:
+    """Give up dating what another boot than this one left undated: how many batches."""
+    query = "UPDATE batches SET dating = ? WHERE dating = ? AND boot <> ?"
+    return connection.execute(query, (int(Dating.LOST), int(Dating.WAITING), boot)).rowcount
+
+
+def waiting_for_date(connection: sqlite3.Connection, boot: bytes, limit: int) -> list[tuple[int, int, int, int]]:
+    """(id, monotonic and wall µs when spooled, base time) of undated batches of this boot, alarms first."""
+    query = "SELECT id, mono, wall, at FROM batches WHERE dating = ? AND boot = ? ORDER BY lane, at LIMIT ?"
+    return list(connection.execute(query, (int(Dating.WAITING), boot, limit)))
+
+
+def load_mark(connection: sqlite3.Connection) -> int:
+    """The newest time, µs, at which this file was surely written; 0 when that is not known."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'newest'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def save_mark(connection: sqlite3.Connection, mark: int) -> None:
+    """Keep that time."""
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('newest', ?)", (str(mark).encode(),))
+
+
 def last_id(connection: sqlite3.Connection) -> int:
     """The largest id of a waiting batch, 0 when nothing waits."""
     (largest,) = connection.execute("SELECT MAX(id) FROM batches").fetchone()
@@ -79,19 +117,40 @@ def drop_stream(connection: sqlite3.Connection, stream: int) -> None:
     connection.execute("DELETE FROM streams WHERE id = ?", (stream,))
 
 
-def put(connection: sqlite3.Connection, row: tuple[int, ...], payload: bytes) -> None:
-    """Add a batch: (id, stream, seq, lane, at, manifest, count, size) and its bytes."""
-    connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+def put(connection: sqlite3.Connection, row: tuple[int, ...], stamp: Stamp, payload: bytes) -> None:
+    """Add a batch: (id, stream, seq, lane, at, manifest, count, size), the clocks it was spooled by, and its bytes."""
+    connection.execute(
+        "INSERT INTO batches (id, stream, seq, lane, at, manifest, count, size, boot, mono, wall, dating)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*row, stamp.boot, stamp.mono, stamp.wall, int(stamp.dating)),
+    )
     connection.execute("INSERT INTO payloads VALUES (?, ?)", (row[0], payload))
 
 
-def take_out(connection: sqlite3.Connection, batch: int) -> tuple[int, int] | None:
-    """Delete a batch: its (readings, payload bytes); None when it is not there (any more)."""
-    row = connection.execute("DELETE FROM batches WHERE id = ? RETURNING count, size", (batch,)).fetchall()
+def take_out(connection: sqlite3.Connection, batch: int) -> tuple[int, int, int] | None:
+    """Delete a batch: its (readings, payload bytes, dating); None when it is not there (any more)."""
+    row = connection.execute("DELETE FROM batches WHERE id = ? RETURNING count, size, dating", (batch,)).fetchall()
     if not row:
         return None
     connection.execute("DELETE FROM payloads WHERE id = ?", (batch,))
     return row[0]  # type: ignore[no-any-return]  # the column is a BLOB
+
+
+def rewrite(connection: sqlite3.Connection, batch: int, payload: bytes, **columns: int) -> None:
+    """Other bytes under the same name, and the columns that change with them."""
+    columns["size"] = len(payload)
+    names = ", ".join(f"{name} = ?" for name in columns)
+    connection.execute(f"UPDATE batches SET {names} WHERE id = ?", (*columns.values(), batch))
+    connection.execute("UPDATE payloads SET payload = ? WHERE id = ?", (payload, batch))
+
+
+def rewrite_dated(
+    connection: sqlite3.Connection, batch: int, payload: bytes, at: int, dating: Dating
+) -> tuple[int, int]:
+    """``rewrite`` for a batch that has got its time: its (stream, payload bytes before)."""
+    row = connection.execute("SELECT stream, size FROM batches WHERE id = ?", (batch,)).fetchone()
+    rewrite(connection, batch, payload, at=at, dating=int(dating))
+    return row[0], row[1]
 
 
 def payload_of(connection: sqlite3.Connection, batch: int) -> bytes:
@@ -101,7 +160,7 @@ def payload_of(connection: sqlite3.Connection, batch: int) -> bytes:
 
 
 class Leaving(NamedTuple):
-    """A batch that may be sent. ``at``: base time, µs."""
+    """A batch that may be sent. ``at``: base time, µs; ``mono``, ``wall``: the clocks when it was spooled, µs."""
 
     id: int
     origin: str
@@ -110,16 +169,22 @@ class Leaving(NamedTuple):
     at: int
     readings: int
     size: int
+    dating: int
+    mono: int
+    wall: int
 
 
 _LEAVING = (
-    "SELECT b.id, s.origin, s.epoch, b.seq, b.at, b.count, b.size FROM batches b JOIN streams s ON s.id = b.stream"
-    " WHERE b.lane = ? AND b.at >= ? AND b.at < ? ORDER BY b.at LIMIT ?"
+    "SELECT b.id, s.origin, s.epoch, b.seq, b.at, b.count, b.size, b.dating, b.mono, b.wall"
+    " FROM batches b JOIN streams s ON s.id = b.stream"
+    " WHERE b.dating = ? AND b.lane = ? AND b.at >= ? AND b.at < ? ORDER BY b.at LIMIT ?"
 )
 _EVER, _NEVER = -(1 << 62), 1 << 62
 
 
-def leaving(connection: sqlite3.Connection, lane: Lane, since: int, limit: int) -> list[Leaving]:
+def leaving(
+    connection: sqlite3.Connection, datings: Iterable[Dating], lane: Lane, since: int, limit: int
+) -> list[Leaving]:
     """Batches to send in a lane, oldest first. ``since`` (µs) parts the stored live lane: older ones are backlog."""
     spans = {
         Lane.EVENT: [(Lane.EVENT, _EVER, _NEVER)],
@@ -128,8 +193,9 @@ def leaving(connection: sqlite3.Connection, lane: Lane, since: int, limit: int) 
     }
     found = [
         Leaving(*row)
+        for dating in datings
         for stored, begin, end in spans[lane]
-        for row in connection.execute(_LEAVING, (int(stored), begin, end, limit))
+        for row in connection.execute(_LEAVING, (int(dating), int(stored), begin, end, limit))
     ]
     return sorted(found, key=lambda row: row.at)[:limit]
 
@@ -147,15 +213,29 @@ def oldest(connection: sqlite3.Connection, own: str) -> Iterator[Victim]:
             yield Victim(*row)
 
 
+def unthinned(connection: sqlite3.Connection, own: str, after: int, limit: int) -> list[Victim]:
+    """Batches beyond the id ``after`` that were never thinned, oldest first; never events, nor the gateway's own."""
+    query = _VICTIMS.format("b.lane <> 0 AND b.thinned = 0 AND b.id > ?") + " LIMIT ?"
+    return [Victim(*row) for row in connection.execute(query, (own, after, limit))]
+
+
+def mark_thinned(connection: sqlite3.Connection, batch: int) -> None:
+    """Note that this one has been looked at."""
+    connection.execute("UPDATE batches SET thinned = 1 WHERE id = ?", (batch,))
+
+
 def older_than(connection: sqlite3.Connection, own: str, before: int, limit: int) -> list[Victim]:
-    """At most ``limit`` batches whose base time is before ``before`` (µs), oldest first; never the gateway's own."""
-    rows = connection.execute(_VICTIMS.format("b.at < ?") + " LIMIT ?", (own, before, limit))
-    return [Victim(*row) for row in rows]
+    """At most ``limit`` batches whose base time is before ``before`` (µs), oldest first; never the gateway's own.
+
+    What waits to be dated is as old as nobody knows yet.
+    """
+    query = _VICTIMS.format(f"b.at < ? AND b.dating <> {int(Dating.WAITING)}") + " LIMIT ?"
+    return [Victim(*row) for row in connection.execute(query, (own, before, limit))]
 
 
-def own_waiting(connection: sqlite3.Connection, own: str, limit: int) -> list[Victim]:
-    """The newest batches of the gateway's own that wait."""
-    query = _VICTIMS.replace("<> ?", "= ?").format("TRUE") + " DESC LIMIT ?"
+def own_waiting(connection: sqlite3.Connection, own: str, dating: Dating, limit: int) -> list[Victim]:
+    """The newest batches of the gateway's own that wait, and stand so with the time."""
+    query = _VICTIMS.replace("<> ?", "= ?").format(f"b.dating = {int(dating)}") + " DESC LIMIT ?"
     return [Victim(*row) for row in connection.execute(query, (own, limit))]
 
 

@@ -63,6 +63,13 @@ CREATE TABLE quarantine (       -- messages of strangers, for a person to look a
     reason INTEGER NOT NULL,
     data BLOB NOT NULL
 );
+ALTER TABLE batches ADD COLUMN boot BLOB NOT NULL DEFAULT x'';      -- the kernel's boot id when it was spooled
+ALTER TABLE batches ADD COLUMN mono INTEGER NOT NULL DEFAULT 0;     -- monotonic clock then, µs since that boot
+ALTER TABLE batches ADD COLUMN wall INTEGER NOT NULL DEFAULT 0;     -- wall clock then, µs
+ALTER TABLE batches ADD COLUMN dating INTEGER NOT NULL DEFAULT 0;   -- trust.Dating
+ALTER TABLE batches ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;  -- 1: one value a minute is left
+DROP INDEX batches_leaving;
+CREATE INDEX batches_leaving ON batches (dating, lane, at);
 """
 
 _STEPS = (_FIRST, _SECOND)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from device_profiles.clock import Clock
-from device_profiles.problems import ConfigError
+from device_profiles.problems import ConfigError, Problem
 from gateway.config import GatewayConfig
 from gateway.config import load_config as load_config
 from gateway.listener import Listener
@@ -26,17 +26,49 @@ EXPIRY_SECONDS = 60.0
 """How often the spool looks for batches that are too old."""
 
 
-async def run(config: GatewayConfig, clock: Clock, stop: asyncio.Event, ready: asyncio.Event | None = None) -> None:
-    """Run until ``stop``; ``ready`` is set when agents can hand over. ConfigError: it cannot start."""
+Renewals = asyncio.Queue[GatewayConfig]
+"""New configurations for a running gateway."""
+
+
+async def run(
+    config: GatewayConfig,
+    clock: Clock,
+    stop: asyncio.Event,
+    ready: asyncio.Event | None = None,
+    renewals: Renewals | None = None,
+) -> None:
+    """Run until ``stop``; ``ready`` is set when agents can hand over. ConfigError: it cannot start.
+
+    ``renewals``: configurations to change to; ``check_renewal`` says beforehand what needs a restart.
+    """
     spool = Spool(config.spool, config.name, clock)
     try:
         await spool.load()
-        await _serve(config, clock, spool, stop, ready or asyncio.Event())
+        await _serve(config, clock, spool, stop, ready or asyncio.Event(), renewals or asyncio.Queue())
     finally:
         await spool.close()
 
 
-async def _serve(config: GatewayConfig, clock: Clock, spool: Spool, stop: asyncio.Event, ready: asyncio.Event) -> None:
+def check_renewal(before: GatewayConfig, config: GatewayConfig) -> None:
+    """ConfigError when a running gateway cannot change to ``config``: its name, its socket and its spool stay."""
+    fixed = {"site.name": "name", "gateway.socket": "listen", "gateway.spool": "spool"}
+    changed = [place for place, name in fixed.items() if getattr(before, name) != getattr(config, name)]
+    if changed:
+        raise ConfigError(Problem("site", 0, place, "cannot be changed under way", "restart") for place in changed)
+
+
+async def _renew(renewals: Renewals, reception: Reception, uplink: Uplink) -> None:
+    """Take over each new configuration as it comes; what it does not change is not touched."""
+    while True:
+        config = await renewals.get()
+        await reception.renew(config.listeners)
+        uplink.renew(config.uplink)
+        log.info("the new site file is in force")
+
+
+async def _serve(
+    config: GatewayConfig, clock: Clock, spool: Spool, stop: asyncio.Event, ready: asyncio.Event, renewals: Renewals
+) -> None:
     taps = Taps()
     reception = Reception(config.listeners, config.name, spool, clock, taps)
     listener = Listener(config.listen, spool, taps, reception.sessions)
@@ -59,6 +91,7 @@ async def _serve(config: GatewayConfig, clock: Clock, spool: Spool, stop: asynci
             others = [group.create_task(spool.watch())]
             if config.spool.keep_seconds is not None:
                 others.append(group.create_task(_expire(spool, clock, config.spool.keep_seconds)))
+            others.append(group.create_task(_renew(renewals, reception, uplink)))
             group.create_task(uplink.run())
             await _open_doors(listener, reception, ready, stop)
             uplink.drain()

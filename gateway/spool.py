@@ -14,6 +14,7 @@ from device_profiles.clock import Clock, make_epoch
 from device_profiles.quality import Reason
 from device_profiles.receipts import Outcome
 from gateway.books import Arrival
+from gateway.clock import boot_id
 from gateway.config import SpoolConfig
 from gateway.schema import lock_spool, make_folder, open_database
 from gateway.store import Store, Waiting, Wish
@@ -46,7 +47,10 @@ class Spool:
         """Called in the event loop after each transaction: (the batches that ``want`` asked for, ask again)."""
         self._quarantining = 0
         self.epoch = make_epoch(clock.now(), secrets.randbits(20))
-        store = Store(config.path, gateway, self.epoch, config.quota, clock)
+        store = Store(
+            config.path, gateway, self.epoch, config.quota, clock,
+            thin=config.thin, boot=boot_id(), hold=config.hold_seconds,
+        )  # fmt: skip
         self._writer = Writer(store, self._news)
         self.view: View = self._writer.view
 

@@ -20,11 +20,16 @@ from gateway.gaps import gap_manifest
 from gateway.losses import Losses
 from gateway.schema import open_database
 from gateway.streams import UNKNOWN, Fate, without_pending
+from gateway.trust import Trust
+from gateway.undated import Undated
 from gateway.views import Depth
 
 MAX_SETTLED = 1_024
 """Receipts that a failing disk may leave unwritten before nothing more is lent out."""
 
+
+HOLD_SECONDS = 600.0
+"""How long batches wait for a box to learn the time: its network and an NTP server need some minutes after a boot."""
 
 QUARANTINED, QUARANTINED_BYTES = 1_000, 2_048
 """Strangers' messages that are kept: at most 2 MB, whoever knocks how often."""
@@ -55,16 +60,30 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 class Store:
     """One spool file. ``epoch`` names this start of the gateway as an originator of gaps; ``quota``: payload bytes."""
 
-    def __init__(self, path: Path, gateway: str, epoch: int, quota: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        gateway: str,
+        epoch: int,
+        quota: int,
+        clock: Clock,
+        *,
+        thin: bool = False,
+        boot: bytes = b"",
+        hold: float = HOLD_SECONDS,
+    ) -> None:
+        """``thin``: thin before giving up; ``boot``: the kernel's boot id; ``hold``: see ``Undated``."""
         self._path = path
         self._gateway = gateway
         self._quota = quota
         self._clock = clock
+        self._trust = Trust(boot)
+        self._undated = Undated(gateway, clock, self._trust, hold)
         self._connection: sqlite3.Connection | None = None
         self._books: Books | None = None
         self._next = 1
         self._lent: set[int] = set()
-        self._losses = Losses(gateway, epoch, quota, self._lent)
+        self._losses = Losses(gateway, epoch, quota, self._lent, thin)
         self._starts: dict[tuple[str, int], int] = {}
         self.settled: dict[int, tuple[Outcome, Reason]] = {}
         """Receipts that are not written yet: batch id to its fate. Written with the next commit that succeeds."""
@@ -74,16 +93,28 @@ class Store:
         if self._connection is None:
             self._connection = open_database(self._path)
         if self._books is None:
-            self._books = Books(self._connection, self._next)
+            self._books = Books(self._connection, self._next, self._trust)
 
     def begin(self) -> None:
         """Begin a transaction; raises as ``ready`` does."""
         self.ready()
         self.books.connection.execute("BEGIN IMMEDIATE")
+        self._undated.look(self.books)
+
+    @property
+    def unfinished(self) -> bool:
+        """True while there is more to re-date than one transaction did: another one, even an empty one, goes on."""
+        return self._undated.unfinished
+
+    @property
+    def waits_for_time(self) -> bool:
+        """True while batches wait for the box to learn the time: its clocks are to be looked at now and then."""
+        return self._books is not None and self._books.undated > 0
 
     def commit(self) -> None:
         """Write receipts and counters, then commit: after it everything done since ``begin`` is on disk."""
         books = self.books
+        self._undated.tend(books, self._lent)
         for batch, (outcome, reason) in self.settled.items():
             books.remove(batch, outcome, reason)
         books.save()
@@ -209,12 +240,12 @@ class Store:
     def _candidates(self, lane: Lane, since: int, limit: int) -> list[rows.Leaving]:
         if limit <= 0:
             return []
-        found = rows.leaving(self.books.connection, lane, since, limit + len(self._lent))
+        found = self._undated.leaving(self.books, lane, since, limit + len(self._lent))
         return [row for row in found if row.id not in self._lent][:limit]
 
     def _lend(self, row: rows.Leaving, lane: Lane) -> Waiting:
         self._lent.add(row.id)
-        payload = rows.payload_of(self.books.connection, row.id)
+        payload = self._undated.payload_to_send(self.books, row)
         name = (row.origin, row.epoch, row.seq)
         return Waiting(id=row.id, name=name, lane=lane, at=row.at, count=row.readings, payload=payload)
 

@@ -32,7 +32,7 @@ LONGEST_RETRY = 30.0
 
 
 class Renewal(Exception):
-    """The certificate files are others than those that this connection was made with."""
+    """The certificate files or the site file are others than those that this connection was made with."""
 
 
 class Uplink:
@@ -56,6 +56,7 @@ class Uplink:
         self._window = Window(config.window, min(WINDOW_BYTES, spool.quota // 4), config.resend_seconds)
         self._wake = asyncio.Event()
         self._draining = asyncio.Event()
+        self._renewed = asyncio.Event()
         self._deadline = float("inf")
         self.counts = UplinkCounts()
         self._turn = -1
@@ -82,6 +83,12 @@ class Uplink:
         self._draining.set()
         self._wake.set()
 
+    def renew(self, config: UplinkConfig) -> None:
+        """Another way out: connect anew, and send again there what is under way. The same one is not touched."""
+        if config != self._config:
+            self._config = config
+            self._renewed.set()
+
     async def run(self) -> None:
         """Connect, converse, connect again, until drained. While draining, one failed attempt is the last."""
         failures = 0
@@ -93,7 +100,7 @@ class Uplink:
                 finished = True
             except* Renewal:
                 failures = 0
-                log.info("uplink: the certificate files have changed: connecting anew")
+                log.info("uplink: its files or its address have changed: connecting anew")
             except* (aiomqtt.MqttError, OSError, TlsTrouble) as group:
                 failures = 1 if self.counts.connected else failures + 1
                 self._note_loss(group, failures)
@@ -130,9 +137,16 @@ class Uplink:
                 wake=self._wake,
             )
             async with asyncio.TaskGroup() as group:
-                watching = group.create_task(self._watch_files())
+                watching = [group.create_task(self._watch_files()), group.create_task(self._watch_config())]
                 await conversation.run(self._drained, lambda: self._deadline)
-                watching.cancel()
+                for task in watching:
+                    task.cancel()
+
+    async def _watch_config(self) -> None:
+        """Renewal when the site file says something else."""
+        self._renewed.clear()
+        await self._renewed.wait()
+        raise Renewal
 
     async def _watch_files(self) -> None:
         """Renewal when a certificate file is replaced; what is under way is sent again on the next connection."""

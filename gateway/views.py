@@ -37,7 +37,8 @@ class Depth(msgspec.Struct, frozen=True):
 class View(msgspec.Struct, frozen=True):
     """The spool after its last commit. ``mine``: the gateway's half of the ledger; ``theirs``: originators' snapshots.
 
-    ``turn`` grows with each new manifest; ``trouble`` is the last write's error, "" when it went well.
+    ``turn`` grows with each new manifest; ``trouble`` is the last write's error, "" when it went well. ``undated``:
+    batches that wait for the box to learn the time.
     """
 
     mine: Ledger
@@ -48,6 +49,7 @@ class View(msgspec.Struct, frozen=True):
     turn: int
     trouble: str = ""
     failures: int = 0
+    undated: int = 0
 
     def ledger(self) -> Ledger:
         """The whole ledger of this gateway and of those who hand over to it."""

@@ -30,6 +30,10 @@ RETRY_SECONDS = 1.0
 """How often receipts knock at a disk that fails: each try reads the books again."""
 
 
+GLANCE_SECONDS = 1.0
+"""How often the clocks are looked at while batches wait for the box to learn the time."""
+
+
 class WriteFailed(Exception):
     """The transaction that this was in did not reach the disk. ``reason`` is DISK_FULL."""
 
@@ -182,27 +186,35 @@ class Writer:
 
     def _work(self) -> bool:
         """Wait for work and do it; False when all is done and the writer is to end."""
-        jobs, flush, stopping = self._take()
+        jobs, due, stopping = self._take()
         writes = [job for job in jobs if job.writes]
-        if writes or flush or stopping:
+        if writes or due or stopping:
             self._write(writes)
         for job in jobs:
             if not job.writes:
                 self._read(job)
-        answered, lent = self._lend(committed=bool(writes))
+        answered, lent = self._lend(committed=bool(writes or due))
         view = self.view
         self._tell_loop(lambda: self._deliver(jobs, view, answered, lent))
         return bool(jobs) or not stopping
 
     def _take(self) -> tuple[list[_Job], bool, bool]:
+        """(what is to be done, is a transaction due even without it, is the writer to end)."""
+        due = False
         with self._wake:
-            while not (self._jobs or self._flush_due or self._wish_now or self._stopping):
-                self._wake.wait()
+            while not (due or self._jobs or self._flush_due or self._wish_now or self._stopping):
+                due = self._doze()
             jobs = list(self._jobs)
             self._jobs.clear()
             self._take_settled()
             flush, self._flush_due = self._flush_due and bool(self._store.settled), False
-            return jobs, flush, self._stopping
+            return jobs, flush or due, self._stopping
+
+    def _doze(self) -> bool:
+        """Wait to be woken; True when the store has something to do by itself: batches that wait for the time."""
+        if self._store.unfinished and not self.view.trouble:
+            return True
+        return not self._wake.wait(GLANCE_SECONDS if self._store.waits_for_time else None)
 
     def _take_settled(self) -> None:
         self._store.settled.update(self._settled)

@@ -92,19 +92,37 @@ class Desk:
         self._spool = spool
         self._clock = clock
         self._taps = taps
+        self._gateway = gateway
         self._known: dict[str, Known] = {}
         self.originators: list[Originator] = []
+        self._roll: asyncio.Queue[ListenerConfig] = asyncio.Queue()
+        self._enrol(config)
+
+    def _enrol(self, config: ListenerConfig) -> None:
+        """Know these callers from now on; what is known of those who stay is kept."""
+        known, self._known, self.originators = self._known, {}, []
         for place, callers in enumerate(_groups(config.callers), 1):
             origin = config.origin if place == 1 else f"{config.origin}.{place}"
-            originator = Originator(origin, gateway, callers, spool, clock)
+            originator = Originator(origin, self._gateway, callers, self._spool, self._clock)
             self.originators.append(originator)
-            self._known |= {caller.id: Known(caller, originator, Presence()) for caller in callers}
+            for caller in callers:
+                before = known.get(caller.id)
+                presence, keys = (before.presence, before.keys) if before else (Presence(), None)
+                self._known[caller.id] = Known(caller, originator, presence, keys)
 
     async def run(self) -> None:
-        """Write what is taken, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for originator in self.originators:
-                group.create_task(originator.run())
+        """Write what is taken, until cancelled; after ``renew`` under originators of the new callers."""
+        while True:
+            async with asyncio.TaskGroup() as group:
+                writing = [group.create_task(originator.run()) for originator in self.originators]
+                config = await self._roll.get()
+                self._enrol(config)  # from here on they wait for the next turn of this loop
+                for task in writing:  # these write what they were given, say goodbye, and end
+                    task.cancel()
+
+    def renew(self, config: ListenerConfig) -> None:
+        """Other callers at the same door: connections stay, and each is asked anew who it is."""
+        self._roll.put_nowait(config)
 
     def now(self) -> int:
         """UTC µs."""

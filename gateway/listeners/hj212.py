@@ -104,6 +104,13 @@ class Session:
         for one in heard:
             self._answer(one)
 
+    def ask(self, request: Segment, swapped: bool = False) -> None:
+        """Send a request of ours; its answers are known by its QN, and data that answers it is filed as backlog."""
+        self._asked[request.qn] = request
+        while len(self._asked) > ASKED:
+            del self._asked[next(iter(self._asked))]
+        self._say(request, swapped)
+
     def closed(self) -> None:
         """The connection has ended: account for what never became whole. A whole frame behind it was not acknowledged,
         so the station says it again."""
@@ -158,7 +165,7 @@ class Session:
             if message.wants_ack:
                 self._say(ack_of(message), one.swapped)
             if message.cn == CLOCK_REQUEST and self._options.set_clock and self._desk.now() >= FLOOR_US:
-                self._ask(clock_setting(message, self._number(), self._desk.now()), one.swapped)
+                self.ask(clock_setting(message, self._number(), self._desk.now()), one.swapped)
 
     def _conclude(self, one: _Heard) -> None:
         """9011: whether the station will do what we asked; 9012: what came of it."""
@@ -172,13 +179,6 @@ class Session:
             meaning = (QN_RTN if refused else EXE_RTN).get(code or 0, "unknown")
             if refused or code != 1:
                 log.warning("%s: %s: %s: %s", self._desk.name, one.caller.device, asked.cn, meaning)
-
-    def _ask(self, request: Segment, swapped: bool) -> None:
-        """Send a request of ours; its answers are known by its QN."""
-        self._asked[request.qn] = request
-        while len(self._asked) > ASKED:
-            del self._asked[next(iter(self._asked))]
-        self._say(request, swapped)
 
     def _number(self) -> str:
         """A QN of ours: the time, and never the same twice."""

@@ -6,13 +6,14 @@ disk: a refused batch leaves its number to the next one, and its reports without
 
 import asyncio
 import logging
+import secrets
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from device_profiles.clock import Clock
+from device_profiles.clock import EPOCH_RANDOM_BITS, Clock, make_epoch
 from device_profiles.envelope import MILLISECOND, Batch, Columns, encode_batch, pack_body
 from device_profiles.ledger import Ledger, count
 from device_profiles.manifests import SeriesEntry, encode_manifests, make_manifest
@@ -59,6 +60,7 @@ class Originator:
     def __init__(self, name: str, gateway: str, callers: Sequence[Caller], spool: Spool, clock: Clock) -> None:
         """``name``: its origin. The aliases of a caller are ``base_of`` plus the index of the point in its profile."""
         self.name = name
+        self.epoch = make_epoch(clock.now(), secrets.randbits(EPOCH_RANDOM_BITS))
         self.ledger = Ledger()
         self._gateway = gateway
         self._spool = spool
@@ -149,7 +151,7 @@ class Originator:
             return Reason.DISK_FULL
         arrival = Arrival(
             origin=self.name,
-            epoch=self._spool.epoch,
+            epoch=self.epoch,
             seq=self._seq + 1,
             lane=lane,
             at=base,
@@ -178,7 +180,7 @@ class Originator:
         times = [reading.at or 0 for reading in pending.readings]
         return Gap(
             origin=self.name,
-            epoch=self._spool.epoch,
+            epoch=self.epoch,
             reason=reason,
             begin=min(times),
             end=max(times),
@@ -193,7 +195,7 @@ class Originator:
         body, packed = pack_body(_columns(rows, base, self._gaps))
         batch = Batch(
             origin=self.name,
-            epoch=self._spool.epoch,
+            epoch=self.epoch,
             seq=self._seq + 1,
             lane=lane,
             manifest=self._manifest.id,
@@ -209,7 +211,7 @@ class Originator:
         if self._announced:
             return True
         try:
-            await self._spool.hello(self.name, self._spool.epoch, self._clock.now())
+            await self._spool.hello(self.name, self.epoch, self._clock.now())
             message = encode_manifests(self._gateway, [self._manifest])
             await self._spool.keep_manifest(self.name, self._manifest.id, message)
         except WriteFailed as trouble:
@@ -220,7 +222,7 @@ class Originator:
 
     async def _bye(self) -> None:
         try:
-            await self._spool.bye(self.name, self._spool.epoch, msgspec.json.encode(self.ledger))
+            await self._spool.bye(self.name, self.epoch, msgspec.json.encode(self.ledger))
         except WriteFailed as trouble:
             log.warning("%s: bye not written: %s", self.name, trouble)
 

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks [--quick] [--json FILE] [NAME …]
 
-NAME is bus, ingest, agent, peer, latency or wire; all of them without one (peer only where PEERS=1). A figure that
-misses its target is marked and the exit code is 1: figures are looked at by people, never asserted in the tests.
+NAME is one of BENCHES; all of them without one (peer only where PEERS=1). A figure that misses its target is marked
+and the exit code is 1: figures are looked at by people, never asserted in the tests.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-BENCHES = ("wire", "bus", "ingest", "latency", "agent", "peer")
+BENCHES = ("wire", "bus", "ingest", "latency", "agent", "spool", "sessions", "peer")
 Row = dict[str, Any]
 
 

@@ -27,7 +27,8 @@ def numeric(name: str, kind: str = "u16") -> RegisterPoint:
 
 def make(deadbands: list[float], report: float = 60.0, kinds: str = "") -> tuple[SpanReport, Ledger, Outbox]:
     ledger = Ledger()
-    outbox = Outbox("site/agent", 1, 7, ledger, [f"d{alias}" for alias in range(10_000)], batch_readings=10_000, most_pending=50_000)
+    owners = [f"d{alias}" for alias in range(10_000)]
+    outbox = Outbox("site/agent", 1, 7, ledger, owners, batch_readings=10_000, most_pending=50_000)
     points = [numeric(f"p{i}", "string" if kinds[i : i + 1] == "s" else "u16") for i in range(len(deadbands))]
     size = len(points)
     return SpanReport(range(size), points, range(size), deadbands, [report] * size, 1.0), ledger, outbox
@@ -121,7 +122,8 @@ def test_whoever_follows_the_reports_is_never_further_off_than_the_deadband(
 
 def test_overflow_gives_up_the_oldest_and_says_so() -> None:
     ledger = Ledger()
-    outbox = Outbox("site/agent", 1, 7, ledger, [f"d{alias % 2}" for alias in range(100)], batch_readings=10, most_pending=25)
+    owners = [f"d{alias % 2}" for alias in range(100)]
+    outbox = Outbox("site/agent", 1, 7, ledger, owners, batch_readings=10, most_pending=25)
     outbox.refusal = Reason.DISK_FULL
     for n in range(60):
         ledger.polled, ledger.good = n + 1, n + 1

@@ -19,6 +19,8 @@ socket = "run/kz-001.sock"
 path = "kz-001.db"
 quota_mb = 8
 keep_days = 30
+when_full = "thin"
+hold_undated_seconds = 60
 
 [uplink]
 url = "mqtt://192.0.2.1"
@@ -43,6 +45,8 @@ socket = "tcp://0.0.0.0:7000"
 path = 5
 quota_mb = 0
 qouta = 1
+when_full = "drop-newest"
+hold_undated_seconds = -1
 
 [uplink]
 url = "http://example"
@@ -67,6 +71,7 @@ def test_a_right_file_is_read_with_paths_beside_it(tmp_path: Path, monkeypatch: 
     assert config.listen == tmp_path / "run/kz-001.sock"
     assert config.spool.path == tmp_path / "kz-001.db" and config.spool.quota == 8 << 20
     assert config.spool.keep_seconds == 30 * 86_400
+    assert config.spool.thin and config.spool.hold_seconds == 60
     uplink = config.uplink
     assert (uplink.host, uplink.port, uplink.root, uplink.qos) == ("192.0.2.1", 1883, "town/kuimen", 1)
     assert uplink.password == "secret" and "secret" not in repr(config)
@@ -75,6 +80,7 @@ def test_a_right_file_is_read_with_paths_beside_it(tmp_path: Path, monkeypatch: 
 def test_defaults_are_enough(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, '[site]\nname = "kz-001"\n'))
     assert config.spool.path == tmp_path / "kz-001.db" and config.spool.keep_seconds is None
+    assert not config.spool.thin and config.spool.hold_seconds == 600
     assert (config.uplink.port, config.uplink.qos, config.uplink.window) == (1883, 0, 64)
 
 
@@ -86,7 +92,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     lines = WRONG.splitlines()
     assert set(told) == {
         "site.name", "site.titel", "gateway.socket", "gateway.spool.path", "gateway.spool.quota_mb",
-        "gateway.spool.qouta", "uplink.url", "uplink.root", "uplink.qos", "uplink.window", "uplink.password", "uplnk",
+        "gateway.spool.qouta", "gateway.spool.when_full", "gateway.spool.hold_undated_seconds", "uplink.url", "uplink.root", "uplink.qos", "uplink.window", "uplink.password", "uplnk",
     }  # fmt: skip
     for where, problem in told.items():
         assert where.rpartition(".")[2] in lines[problem.line - 1]

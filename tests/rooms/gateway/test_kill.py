@@ -1,6 +1,7 @@
 """kill -9 of the gateway alone, again and again under load: its agent lives on, offers again, and nobody notices."""
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -53,9 +54,10 @@ class Stubborn(Agent):
             self.taken += 1
 
 
-def start(site: Path) -> "subprocess.Popen[bytes]":
+def start(site: Path, log: Path = Path(os.devnull)) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "kuimen.py", "gateway", "run", str(site)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    with log.open("ab") as told:
+        process = subprocess.Popen(command, cwd=ROOT, stderr=told)
     wait_until(lambda: answers(site), "the gateway answers")
     return process
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from pymodbus.client import ModbusTcpClient
 
+from firmware_sim.callers.mishaps import CALLER_CATALOGUE
 from firmware_sim.cli import cli
 from firmware_sim.faults import CATALOGUE
 from tests.rooms.sim.bench import write_street
@@ -53,8 +54,10 @@ def test_check_tells_every_problem_and_says_no(tmp_path: Path) -> None:
 
 
 def test_faults_prints_the_catalogue() -> None:
-    assert _sim("faults").output.count("\n") == len(CATALOGUE)
-    assert set(json.loads(_sim("faults", "--json").output)) == {str(fault) for fault in CATALOGUE}
+    assert _sim("faults").output.count("\n") == len(CATALOGUE) + len(CALLER_CATALOGUE)
+    told = json.loads(_sim("faults", "--json").output)
+    assert set(told["units"]) == {str(fault) for fault in CATALOGUE}
+    assert set(told["callers"]) == {str(fault) for fault in CALLER_CATALOGUE}
 
 
 def test_sites_writes_what_it_says(tmp_path: Path) -> None:

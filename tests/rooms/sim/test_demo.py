@@ -69,10 +69,36 @@ def _every_fault(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("street", ["demo", "every fault"])
+CALLER_FAULTS = [
+    "{ duplicate = { probability = 0.4 } }",
+    "{ bad_checksum = { probability = 0.4 } }",
+    "{ truncated = { probability = 0.3 } }",
+    "{ drop = { probability = 0.4 } }",
+    "{ noise = { probability = 0.4 }, silent = { probability = 0.2 } }",
+    "{ clock = { probability = 0.3, seconds = -300000000 } }",
+    "{ dead = true }",
+]
+
+
+def _every_caller_fault(folder: Path) -> Path:
+    """A street of one listener where everything happens that may happen to a caller, a report a second."""
+    text = '[street]\nname = "callers"\n[[poles]]\nname = "p1"\n'
+    text += '[[poles.listeners]]\nname = "hj"\nprotocol = "hj212"\n'
+    for number, faults in enumerate(CALLER_FAULTS, 1):
+        text += f'[[poles.listeners.callers]]\nid = "MN{number}"\ndevice = "c{number}"\nperiod = 1\n'
+        text += f'profile = "hj212-wastewater"\ntimeout_ms = 500\nfaults = {faults}\n'
+    path = folder / "street.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+MADE = {"every fault": _every_fault, "every fault of callers": _every_caller_fault}
+
+
+@pytest.mark.parametrize("street", ["demo", *MADE])
 def test_it_adds_up_to_the_reading(tmp_path: Path, street: str) -> None:
     port = free_ports(1)[0]
-    plan = street if street == "demo" else str(_every_fault(tmp_path))
+    plan = str(MADE[street](tmp_path)) if street in MADE else street
     command = [sys.executable, "-m", "kuimen", "demo", "--seconds", "6", "--port", str(port), "--street", plan]
     done = subprocess.run(
         [*command, "--dir", str(tmp_path / "run")], cwd=ROOT, capture_output=True, text=True, timeout=120

@@ -55,7 +55,7 @@ name = "a b"
 WHAT_IS_WRONG = [
     (4, "did you mean 'seed'?"),
     (7, "must be 1 to 64"),
-    (12, "9601 is no usual speed"),
+    (12, "9601 is not a usual speed"),
     (13, "3.5 characters of silence"),
     (18, "did you mean 'renke-louver'?"),
     (21, "'1' is taken by"),
@@ -84,6 +84,128 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
     for line, words in WHAT_IS_WRONG:
         assert any(words in text for at, text in lines if at == line), (line, words, lines)
     assert len(lines) == len(WHAT_IS_WRONG) + 1  # the second pole's name is wrong too
+
+
+BAD_CALLERS = """
+[street]
+name = "x"
+
+[[poles]]
+name = "p1"
+
+[[poles.links]]
+name = "l1"
+kind = "tcp"
+
+[[poles.links.units]]
+unit = "000000000001"
+device = "meter"
+profile = "generic-dlt645-single"
+
+[[poles.links.units]]
+unit = 2
+device = "station"
+profile = "hj212-surface-water"
+
+[[poles.links]]
+name = "l2"
+kind = "serial"
+
+[[poles.links.units]]
+unit = 7
+device = "meter-2"
+profile = "generic-dlt645-single"
+baud = 9601
+
+[[poles.links.units]]
+unit = "12X"
+device = "meter-3"
+profile = "generic-dlt645-single"
+
+[[poles.listeners]]
+name = "hj"
+protocol = "hj213"
+
+[[poles.listeners]]
+name = "hj"
+protocol = "hj212"
+transport = "tpc"
+unknown = "ignore"
+port = 70000
+callers = []
+
+[[poles.listeners]]
+name = "hj-2"
+protocol = "hj212"
+
+[[poles.listeners.callers]]
+id = "MN1"
+device = "c1"
+profile = "renke-louver"
+
+[[poles.listeners.callers]]
+id = "MN1"
+device = "c1"
+profile = "hj212-surface-watr"
+perod = 3
+
+[[poles.listeners.callers]]
+id = "MN2"
+device = "c3"
+profile = "hj212-wastewater"
+period = 0
+options = { editon = "2017" }
+faults = { rebind = { probability = 0.1 }, drop = { probability = 0.7 }, noise = { probability = 0.7 }, late = 1 }
+
+[[poles.listeners.callers]]
+id = "MN3"
+device = "c4"
+profile = "hj212-wastewater"
+timeout_ms = 0
+options = { encrypt = true, list = [1] }
+secret = "short"
+faults = { clock = { seconds = 3 } }
+"""
+
+WRONG_WITH_CALLERS = [
+    (15, "speaks dlt645, not Modbus TCP"),
+    (20, "it calls (hj212)"),
+    (27, "must be a text, not 7"),
+    (30, "9601 is not a usual speed"),
+    (33, "12X"),
+    (39, "unknown protocol 'hj213'"),
+    (37, "nobody calls this listener"),
+    (41, "nobody calls this listener"),
+    (42, "'hj' is taken by"),
+    (44, "unknown transport 'tpc'"),
+    (45, "unknown unknown 'ignore'"),
+    (46, "must be ≥ 0 and ≤ 65535"),
+    (56, "renke-louver speaks modbus, its listener hj212"),
+    (59, "'MN1' calls here already"),
+    (60, "'c1' is taken by"),
+    (61, "did you mean 'hj212-surface-water'?"),
+    (62, "did you mean 'period'?"),
+    (68, "must be ≥ 1 and ≤ 8.64e+06"),
+    (64, "unknown option 'editon'"),
+    (70, "a TCP connection does not survive a new port"),
+    (70, "sum up to 1.5"),
+    (70, "late: unknown key"),
+    (76, "must be ≥ 1"),
+    (77, "must be a text, a number, true or false"),
+    (72, "hj212-wastewater cannot call: an SM4 key has 16 characters"),
+    (79, "probability: is missing"),
+]
+
+
+def test_every_mistake_with_callers_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(BAD_CALLERS, encoding="utf-8")
+    with pytest.raises(ConfigError) as told:
+        load_street(str(path))
+    lines = [(problem.line, str(problem)) for problem in told.value.problems]
+    for line, words in WRONG_WITH_CALLERS:
+        assert any(words in text for at, text in lines if at == line), (line, words, lines)
+    assert len(lines) == len(WRONG_WITH_CALLERS), "\n".join(text for _, text in lines)
 
 
 def test_a_street_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ TOTAL = {
     "duplicate": 4,
 }
 ANSWERED = 100 + 5 + 3
+CALLED = 20
 
 
 def _body(**changes: Any) -> dict[str, Any]:
@@ -30,9 +31,16 @@ def _body(**changes: Any) -> dict[str, Any]:
     return {**body, **changes}
 
 
-def _witness(on_time: int = ANSWERED - 3, late: int = 3) -> dict[str, Any]:
-    counts = {"answered_readings": on_time, "late_readings": late}
-    return {"totals": counts, "units": [{"pole": "a", **counts}]}
+def _witness(on_time: int = ANSWERED - 3, late: int = 3, **changes: Any) -> dict[str, Any]:
+    """A unit and a caller; CALLED of the answers are the caller's."""
+    unit = {"answered_readings": on_time - CALLED, "late_readings": late}
+    caller = {"answered_readings": CALLED - 2, "late_readings": 2, "acked": 5, "strange": 0}
+    return {
+        "totals": unit,
+        "units": [{"pole": "a", **unit}],
+        "calls": {**caller, **changes},
+        "callers": [{"pole": "a", "device": "hj-1", "dead": False, **caller, **changes}],
+    }
 
 
 def _fails(*arguments: Any) -> list[str]:
@@ -53,6 +61,8 @@ def test_what_agrees_holds() -> None:
         (_body(differences=["handed = 1 but"]), _witness(), 100, "handed = 1 but"),
         (_body(total={**TOTAL, "waiting": 1}), _witness(), 100, "nothing waits on a pole: 1"),
         (_body(gateways=[{"gateway": "a", "ledger": TOTAL}]), _witness(), 100, "1 of 2 gateways"),
+        (_body(), _witness(acked=0), 100, "0 of 1 callers were acknowledged; not hj-1"),
+        (_body(), _witness(strange=2), 100, "no ack answered nothing: 2"),
     ],
 )
 def test_what_disagrees_is_said(body: dict[str, Any], witness: dict[str, Any], rows: int, words: str) -> None:
