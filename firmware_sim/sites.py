@@ -37,6 +37,7 @@ def write_sites(street: Street, directory: Path, centre: Centre) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(site_text(street, pole, directory.absolute(), centre), encoding="utf-8")
         for listener in pole.listeners:
+            _write_secret(path.parent, listener)
             for caller in listener.callers:
                 _write_secret(path.parent, caller)
         written.append(path)
@@ -106,13 +107,16 @@ def _device(unit: UnitPlan, link: LinkPlan) -> dict[str, Scalar]:
 
 
 def _listener(listener: ListenerPlan) -> dict[str, Scalar]:
-    return {
+    row: dict[str, Scalar] = {
         "name": listener.name,
         "protocol": listener.protocol,
         "listen": f"{listener.transport}://{HERE}:{listener.port}",
         "unknown": listener.unknown,
         **listener.options,
     }
+    if listener.secret is not None:
+        row["secret"] = {"file": str(_secret_file(listener))}
+    return row
 
 
 def _caller(caller: CallerPlan, listener: ListenerPlan) -> dict[str, Scalar]:
@@ -127,20 +131,20 @@ def _caller(caller: CallerPlan, listener: ListenerPlan) -> dict[str, Scalar]:
     return row
 
 
-def _secret_file(caller: CallerPlan) -> Path:
+def _secret_file(owner: CallerPlan | ListenerPlan) -> Path:
     """Where its secret lies, beside the site file."""
-    return Path("secrets") / caller.device
+    return Path("secrets") / (owner.device if isinstance(owner, CallerPlan) else f"listener-{owner.name}")
 
 
-def _write_secret(directory: Path, caller: CallerPlan) -> None:
+def _write_secret(directory: Path, owner: CallerPlan | ListenerPlan) -> None:
     """A secret is never in the site file itself, and only its owner may read it."""
-    if caller.secret is None:
+    if owner.secret is None:
         return
-    path = directory / _secret_file(caller)
+    path = directory / _secret_file(owner)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
-    path.write_text(caller.secret + "\n", encoding="utf-8")
+    path.write_text(owner.secret + "\n", encoding="utf-8")
 
 
 def _table(header: str, values: Mapping[str, Scalar]) -> str:

@@ -88,8 +88,8 @@ class CallerPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class ListenerPlan:
-    """A door of a pole's gateway and who calls there; port 0 is any free one (see `ports`). `options` are the
-    listener's own keys in the site file."""
+    """A door of a pole's gateway and who calls there; port 0 is any free one (see `ports`). `options` and `secret` are
+    the listener's own keys in the site file."""
 
     name: str
     protocol: str
@@ -97,6 +97,7 @@ class ListenerPlan:
     port: int = 0
     unknown: str = "refuse"
     options: Mapping[str, Option] = field(default_factory=dict)
+    secret: str | None = field(default=None, repr=False)
     callers: tuple[CallerPlan, ...]
 
 

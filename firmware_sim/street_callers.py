@@ -16,7 +16,15 @@ from firmware_sim.physics import Signal
 from firmware_sim.street import CallerPlan, ListenerPlan, Option
 from firmware_sim.street_faults import read_caller_faults
 
-TRANSPORTS = ("tcp", "udp", "coap")
+TRANSPORTS = {
+    "hj212": ("tcp",),
+    "gb26875": ("tcp",),
+    "sl651": ("tcp", "udp"),
+    "jt808": ("tcp", "udp"),
+    "lwm2m": ("coap",),
+    "payload": ("udp", "coap"),
+}
+"""What a gateway listens on for each protocol, the usual one first."""
 POLICIES = ("refuse", "quarantine")
 UNCHECKED = ("payload", "lwm2m")
 """Protocols whose frames carry no check of their own, unless their talker says so (`checked`)."""
@@ -28,7 +36,8 @@ Library = Mapping[str, DeviceProfile]
 def read_listener(table: Table, library: Library, seen: dict[str, str]) -> ListenerPlan:
     """One `[[poles.listeners]]` row; `seen`: devices so far and where they stand."""
     protocol = table.choice("protocol", PROTOCOLS)
-    transport = table.choice("transport", TRANSPORTS, "tcp")
+    transports = TRANSPORTS.get(protocol, ("tcp",))
+    transport = table.choice("transport", transports, transports[0])
     callers = tuple(
         _caller(caller, library, seen, protocol, transport) for caller in table.tables("callers")
     )
@@ -44,6 +53,7 @@ def read_listener(table: Table, library: Library, seen: dict[str, str]) -> Liste
         port=table.integer("port", 0, low=0, high=65_535),
         unknown=table.choice("unknown", POLICIES, "refuse"),
         options=_options(table.table("options")),
+        secret=_secret(table),
         callers=callers,
     )
     table.end()
@@ -60,6 +70,8 @@ def _caller(table: Table, library: Library, seen: dict[str, str], protocol: str,
         table.trouble("profile", f"there is no profile {model!r}", nearest(model, library))
     elif profile is not None and profile.protocol != protocol:
         table.trouble("profile", f"{model} speaks {profile.protocol}, its listener {protocol}")
+    elif profile is not None and getattr(profile.map, "transport", transport) != transport:
+        table.trouble("profile", f"{model} calls over {getattr(profile.map, 'transport', '')}, not {transport}")
     stand_in = profile or next(iter(library.values()))  # so that checking goes on
     plan = CallerPlan(
         id=table.text("id"),

@@ -187,6 +187,7 @@ def _frame(data: bytes, head: int, parts: int, odd: bool = False) -> Frame:
     """The frame in unescaped ``data`` whose header takes ``head`` bytes, the last ``parts`` of them packet numbers."""
     new = head - parts == 17
     serial = head - parts - 2
+    total = data[head - 4] << 8 | data[head - 3] if parts else 0
     return Frame(
         message=data[0] << 8 | data[1],
         number=data[5 if new else 4 : serial].hex().upper(),
@@ -194,8 +195,8 @@ def _frame(data: bytes, head: int, parts: int, odd: bool = False) -> Frame:
         body=data[head:-1],
         edition=2019 if new else 2013,
         version=data[4] if new else 1,
-        total=data[head - 4] << 8 | data[head - 3] if parts else 0,
-        part=data[head - 2] << 8 | data[head - 1] if parts else 0,
+        total=total,
+        part=data[head - 2] << 8 | data[head - 1] if total else 0,  # packets of no message are none
         encryption=(data[2] & 0x1C) >> 2,
         odd=odd,
     )

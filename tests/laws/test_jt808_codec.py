@@ -364,3 +364,11 @@ def test_a_packet_beyond_its_total_is_refused() -> None:
         frame = Frame(message=0x0704, number="013800138000", serial=9, body=b"x", total=3, part=part)
         assert assembler.add(frame) is None
     assert assembler.rejects.counts == {"malformed": 2}
+
+
+def test_bit_13_without_packets_is_no_sub_packet() -> None:
+    """Found by the fuzzer: a total of 0 and a number all the same."""
+    data = bytes.fromhex("0002200001380013800000070000 0002")
+    (frame,) = Reader().feed(b"\x7e" + escape(data + bytes([check_of(data)])) + b"\x7e")
+    assert (frame.total, frame.part) == (0, 0)
+    assert Assembler().add(frame) is frame

@@ -18,8 +18,7 @@ from tests.parts import Broker, free_port, mosquitto, wait_until
 from tests.rooms.gateway.test_kill import start
 
 PATIENCE = 20.0
-STATION = load_library()["hj212-surface-water"].map
-assert isinstance(STATION, HjMap)
+LIBRARY = load_library()
 FIRST, SECOND = "500236000021000000000001", "500236000021000000000002"
 
 
@@ -56,7 +55,9 @@ class Station:
         """Send a report as station ``mn``; True when it was acknowledged, False when a heartbeat's was first."""
         self._turn += 1
         qn = f"202611212200000{self._turn:02}"
-        data = encode_report(STATION, {"ph": 7.2}, 1_795_262_400_000_000, qn=qn, mn=mn)
+        station = LIBRARY["hj212-surface-water"].map
+        assert isinstance(station, HjMap)
+        data = encode_report(station, {"ph": 7.2}, 1_795_262_400_000_000, qn=qn, mn=mn)
         beat = Segment(cn="9015", qn=f"beat{self._turn}", st="21", pw="123456", mn=FIRST, flag=9)
         for message in (data, beat):
             self._writer.write(encode(frame(encode_segment(message))))
