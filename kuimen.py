@@ -74,7 +74,7 @@ class PoleDoor(click.Group):
 
     BORROWED: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("read", "scan"), "agent"),
-        **dict.fromkeys(("tap", "spool", "ledger", "sessions", "quarantine"), "gateway"),
+        **dict.fromkeys(("tap", "spool", "ledger", "sessions", "quarantine", "commands"), "gateway"),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

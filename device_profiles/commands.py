@@ -69,6 +69,8 @@ class Command(msgspec.Struct, frozen=True, array_like=True):
         _check_id(self.id)
         if not 1 <= len(self.device) <= MAX_NAME or not 1 <= len(self.point) <= MAX_NAME:
             raise ValueError("device and point are 1 to 64 characters")
+        if not (self.device + self.point + self.by).isprintable():
+            raise ValueError("a name that cannot be printed")
         if not math.isfinite(self.value):
             raise ValueError("the value is no number")
         if len(self.by) > MAX_BY:

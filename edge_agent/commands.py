@@ -103,11 +103,9 @@ class Commands:
         poller = next(poller for poller in self._agent.pollers if poller.name == link.name)
         point = device.profile.point(command.point)
         assert isinstance(point, RegisterPoint)
-        errand = Errand(
-            command, _unit_of(poller, device), point, len(_read_along(device, point)), _asker(device, polled[0]), deadline,
-            self._clock, self._settle,
-        )  # fmt: skip
-        poller.send(errand)
+        unit, along = _unit_of(poller, device), _read_along(device, point)
+        ask = _asker(device, polled[0])
+        poller.send(Errand(command, unit, point, len(along), ask, deadline, self._clock, self._settle))
         return ""
 
     def _settle(self, result: CommandResult) -> None:

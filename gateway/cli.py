@@ -218,6 +218,45 @@ def quarantine(site: Path, as_json: bool, count: int) -> None:
         print(f"{one.time}  {one.listener:12}{one.id:26}{one.peer:24}{one.reason}  {one.data}")
 
 
+@cli.command()
+@SITE
+@JSON
+@click.option("--count", type=click.IntRange(min=1, max=1000), default=20, show_default=True, help="How many.")
+@tells_problems
+def commands(site: Path, as_json: bool, count: int) -> None:
+    """Show the newest commands that SITE's gateway was sent, and what became of them; it may run or not."""
+    from gateway.inspection import read_commands
+
+    rows = read_commands(load_config(site).spool.path, count)
+    if as_json:
+        _print_json([_command_told(row) for row in rows])
+        return
+    print(f"{'id':10}{'expires':22}{'device':20}{'point':20}{'value':>8}  {'by':12}what became of it")
+    for row in rows:
+        one, end = row.command, row.result
+        fate = row.standing.word if end is None else end.outcome.word
+        if end is not None:
+            fate += "".join((f", reads {end.value:g}" if end.value is not None else "", f": {end.text}" if end.text else ""))
+        what = f"{one.device:20}{one.point:20}{one.value:>8g}  {one.by:12}"
+        print(f"{one.id[:8]:10}{_utc(one.expires):22}{what}{fate}")
+
+
+def _command_told(row: Any) -> dict[str, Any]:
+    one, end = row.command, row.result
+    told = {name: getattr(one, name) for name in one.__struct_fields__} | {"state": row.standing.word}
+    if end is None:
+        return told
+    words = {"outcome": end.outcome.word, "quality": end.quality.word, "reason": end.reason.word}
+    return told | words | {"at": end.at, "read": end.value, "text": end.text}
+
+
+def _utc(at: int) -> str:
+    import datetime
+
+    moment = datetime.datetime.fromtimestamp(at / 1e6, datetime.UTC)
+    return moment.isoformat(sep=" ", timespec="seconds").replace("+00:00", "")
+
+
 def _event_line(event: dict[str, Any]) -> str:
     what = event.pop("what")
     name = "#".join(str(part) for part in event.pop("name", ()))

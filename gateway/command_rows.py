@@ -1,7 +1,7 @@
-"""Commands in the spool: on disk before anybody is handed one, and settled in one transaction with the batch that says so.
+"""Commands in the spool: on disk before anybody is handed one, and settled in one transaction with the batch that tells.
 
-An id that is here is never executed again. What became of a command leaves in the event lane, under an origin of its own
-(``<gateway>/commands``), as a batch of no readings: so the ledger is untouched, and it survives what batches survive.
+An id that is here is never executed again. What became of a command leaves in the event lane, under an origin of its
+own (``<gateway>/commands``), as a batch of no readings: so the ledger is untouched, and it survives what batches do.
 """
 
 import sqlite3
@@ -11,7 +11,14 @@ from enum import IntEnum, unique
 
 import msgspec
 
-from device_profiles.commands import Command, CommandResult, decode_command, decode_result, encode_command, encode_result
+from device_profiles.commands import (
+    Command,
+    CommandResult,
+    decode_command,
+    decode_result,
+    encode_command,
+    encode_result,
+)
 from device_profiles.envelope import Batch, Columns, encode_batch, pack_body
 from device_profiles.readings import Lane
 from gateway.books import Arrival, Books
@@ -129,7 +136,7 @@ def _leaves(connection: sqlite3.Connection, batch: int) -> bool:
 
 
 def _tell(store: Store, result: CommandResult, now: int) -> int:
-    """The id of the batch that carries the result. It is never too much for the quota: it is smaller than its command."""
+    """The id of the batch that carries the result. It does not count against the quota when it comes: it is small."""
     books, origin = store.books, results_origin(store.gateway)
     stream = books.streams.get((origin, store.epoch)) or _open(books, origin, store.epoch, now)
     seq, number = stream.through + 1, books.next_id

@@ -144,9 +144,10 @@ class Commands:
             self._woken.clear()
             async with self._turn:
                 await self._read_messages()
+                fresh = [speaker for speaker in self._speakers.values() if speaker.fresh]
                 for known in list(self._open.values()):
                     await self._advance(known)
-                for speaker in self._speakers.values():
+                for speaker in fresh:
                     speaker.fresh = False
 
     async def _load(self) -> None:
@@ -179,7 +180,7 @@ class Commands:
                 log.warning("commands that cannot be read: %s", trouble)
                 continue
             now = self._clock.monotonic()
-            fresh = []
+            fresh: list[tuple[Command, float]] = []
             for command in commands:
                 deadline = now + (command.expires - sent) / 1e6
                 if (known := self._open.get(command.id)) is not None:

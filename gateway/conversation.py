@@ -60,7 +60,9 @@ class Conversation:
         window: Window,
         counts: UplinkCounts,
         wake: asyncio.Event,
+        commanded: Callable[[bytes], None],
     ) -> None:
+        """``commanded`` is told each message on the command topic."""
         self._client = client
         self._config = config
         self._gateway = gateway
@@ -71,6 +73,7 @@ class Conversation:
         self._window = window
         self._counts = counts
         self._wake = wake
+        self._commanded = commanded
         self._topics = Topics(config.root)
         self._announced = -1
         self._announced_at = float("-inf")
@@ -93,10 +96,11 @@ class Conversation:
         await self._client.publish(self._topics.state(self._gateway), self._state(False), retain=True)
 
     async def _subscribe(self) -> None:
-        topic = self._topics.receipt(self._gateway)
-        granted = await self._client.subscribe(topic, qos=self._config.qos)
-        if any(isinstance(code, int) and code >= 0x80 for code in granted):  # MQTT 3.1.1, 3.9.3: failure
-            raise aiomqtt.MqttError(f"the broker refuses a subscription to {topic}")
+        topics = [self._topics.receipt(self._gateway), self._topics.command(self._gateway)]
+        granted = await self._client.subscribe([(topic, self._config.qos) for topic in topics])
+        for topic, code in zip(topics, granted, strict=True):
+            if isinstance(code, int) and code >= 0x80:  # MQTT 3.1.1, 3.9.3: failure
+                raise aiomqtt.MqttError(f"the broker refuses a subscription to {topic}")
 
     async def _wait(self, deadline: float) -> None:
         """Until something happens, or a batch is due, or it is time to stop draining."""
@@ -165,6 +169,9 @@ class Conversation:
     async def _receive(self) -> None:
         async for message in self._client.messages:
             payload = message.payload
+            if str(message.topic) == self._topics.command(self._gateway):
+                self._commanded(payload if isinstance(payload, bytes) else b"")
+                continue
             try:
                 receipts, unreadable = decode_receipts(payload if isinstance(payload, bytes) else b"")
             except EnvelopeError as trouble:

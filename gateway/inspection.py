@@ -11,6 +11,7 @@ import msgspec
 from device_profiles.ledger import Ledger
 from device_profiles.quality import Reason
 from gateway import rows
+from gateway.command_rows import CommandRow, newest
 from gateway.schema import open_for_reading
 from gateway.views import Depth, summed
 
@@ -37,6 +38,15 @@ class Stranger(msgspec.Struct, frozen=True):
     peer: str
     reason: str
     data: str
+
+
+def read_commands(path: Path, limit: int) -> list[CommandRow]:
+    """The newest commands, newest first."""
+    connection = open_for_reading(path)
+    try:
+        return newest(connection, limit)
+    finally:
+        connection.close()
 
 
 def read_quarantine(path: Path, limit: int) -> list[Stranger]:

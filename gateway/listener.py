@@ -14,6 +14,7 @@ import msgspec
 
 from device_profiles.handover import HandoverError, Trouble, encode
 from device_profiles.problems import ConfigError, Problem
+from gateway.commands import Commands
 from gateway.session import Session
 from gateway.spool import Spool
 from gateway.taps import Taps
@@ -52,11 +53,13 @@ class Listener:
         listen: Path | tuple[str, int],
         spool: Spool,
         taps: Taps,
+        commands: Commands,
         callers: Callable[[], list[dict[str, object]]] = list,
     ) -> None:
         """``callers``: who calls the gateway's other doors, for a tool that asks."""
         self._listen = listen
         self._callers = callers
+        self._commands = commands
         self._spool = spool
         self._taps = taps
         self._stop = asyncio.Event()
@@ -114,7 +117,8 @@ class Listener:
             await writer.drain()
             return
         self.counts.served += 1
-        await Session(reader, writer, self._spool, self._taps, self._answer).run(self._stop)
+        session = Session(reader, writer, self._spool, self._taps, self._answer, self._commands)
+        await session.run(self._stop)
 
     async def _answer(self, what: str) -> bytes:
         """Reply to a tool's question. HandoverError for a question that we do not know."""

@@ -63,6 +63,20 @@ CREATE TABLE quarantine (       -- messages of strangers, for a person to look a
     reason INTEGER NOT NULL,
     data BLOB NOT NULL
 );
+CREATE TABLE commands (         -- what the centre wants done: an id that is here is never executed again
+    turn INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    device TEXT NOT NULL,
+    body BLOB NOT NULL,         -- commands.encode_command
+    expires INTEGER NOT NULL,   -- µs
+    taken INTEGER NOT NULL,     -- µs
+    state INTEGER NOT NULL,     -- command_rows.Standing
+    holder TEXT NOT NULL,       -- the originator that was handed it; empty: a calling device's session
+    epoch INTEGER NOT NULL,     -- that one's start
+    result BLOB NOT NULL,       -- commands.encode_result; empty before
+    batch INTEGER NOT NULL      -- the batch that carries the result
+);
+CREATE INDEX commands_open ON commands (turn) WHERE state <> 2;
 ALTER TABLE batches ADD COLUMN boot BLOB NOT NULL DEFAULT x'';      -- the kernel's boot id when it was spooled
 ALTER TABLE batches ADD COLUMN mono INTEGER NOT NULL DEFAULT 0;     -- monotonic clock then, µs since that boot
 ALTER TABLE batches ADD COLUMN wall INTEGER NOT NULL DEFAULT 0;     -- wall clock then, µs

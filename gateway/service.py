@@ -11,6 +11,7 @@ import msgspec
 
 from device_profiles.clock import Clock
 from device_profiles.problems import ConfigError, Problem
+from gateway.commands import Commands
 from gateway.config import GatewayConfig
 from gateway.config import load_config as load_config
 from gateway.listener import Listener
@@ -70,8 +71,9 @@ async def _serve(
     config: GatewayConfig, clock: Clock, spool: Spool, stop: asyncio.Event, ready: asyncio.Event, renewals: Renewals
 ) -> None:
     taps = Taps()
-    reception = Reception(config.listeners, config.name, spool, clock, taps)
-    listener = Listener(config.listen, spool, taps, reception.sessions)
+    commands = Commands(spool, clock, taps)
+    reception = Reception(config.listeners, config.name, spool, clock, taps, commands)
+    listener = Listener(config.listen, spool, taps, commands, reception.sessions)
 
     def state(online: bool) -> bytes:
         health = {
@@ -85,10 +87,10 @@ async def _serve(
             {"gateway": config.name, "online": online, "at": clock.now(), "ledger": ledger, "health": health}
         )
 
-    uplink = Uplink(config.uplink, config.name, spool, clock, taps, state)
+    uplink = Uplink(config.uplink, config.name, spool, clock, taps, state, commands.arrived)
     try:
         async with asyncio.TaskGroup() as group:
-            others = [group.create_task(spool.watch())]
+            others = [group.create_task(spool.watch()), group.create_task(commands.run())]
             if config.spool.keep_seconds is not None:
                 others.append(group.create_task(_expire(spool, clock, config.spool.keep_seconds)))
             others.append(group.create_task(_renew(renewals, reception, uplink)))

@@ -10,24 +10,28 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from device_profiles.commands import CommandError, decode_result
 from device_profiles.envelope import EnvelopeError, decode_batch
 from device_profiles.handover import (
     Answer,
     Ask,
     BatchMessage,
     Bye,
+    CommandMessage,
     HandoverError,
     HandoverReceipt,
     Hello,
     ManifestMessage,
     Message,
     Reader,
+    ResultMessage,
     Trouble,
     encode,
 )
 from device_profiles.manifests import decode_manifests
 from device_profiles.quality import Reason
 from gateway.books import Arrival
+from gateway.commands import Commands
 from gateway.spool import Spool
 from gateway.streams import read_ledger
 from gateway.taps import Taps
@@ -59,12 +63,14 @@ class Session:
         spool: Spool,
         taps: Taps,
         answer: Callable[[str], Awaitable[bytes]],
+        commands: Commands,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._spool = spool
         self._taps = taps
         self._answer = answer
+        self._commands = commands
         self._hello: Hello | None = None
         self._manifest: tuple[int, bytes] | None = None
         self._error: HandoverError | None = None
@@ -77,6 +83,8 @@ class Session:
             reading = group.create_task(self._read())
             stopping = group.create_task(_cancel_at(stop, reading))
             await asyncio.wait([reading])
+            if self._hello is not None:
+                self._commands.leave(self._hello.origin, self._hand_down)
             stopping.cancel()
             limit.reschedule(asyncio.get_running_loop().time() + LAST_WORDS_SECONDS)
             await self._pending.put(None)
@@ -103,6 +111,8 @@ class Session:
                 await self._greet(message)
             case ManifestMessage():
                 await self._keep_manifest(message)
+            case ResultMessage():
+                await self._settle(message)
             case BatchMessage():
                 if self._manifest is not None:
                     await self._write_manifest(*self._manifest)
@@ -138,7 +148,21 @@ class Session:
             raise HandoverError(f"manifest: {trouble}") from None
         if len(manifests) != 1 or manifests[0].origin != origin:
             raise HandoverError(f"a manifest message of {origin} holds one manifest, its own")
+        devices = [device.name for device in manifests[0].devices]
+        self._commands.join(origin, self._greeted().epoch, devices, self._hand_down)
         await self._write_manifest(manifests[0].id, message.payload)
+
+    def _hand_down(self, message: CommandMessage) -> None:
+        """A command for one of this originator's devices."""
+        self._writer.write(encode(message))
+
+    async def _settle(self, message: ResultMessage) -> None:
+        self._greeted()
+        try:
+            result = decode_result(message.payload)
+        except CommandError as trouble:
+            raise HandoverError(f"result: {trouble}") from None
+        await self._commands.settle(result)
 
     async def _write_manifest(self, manifest: int, payload: bytes) -> None:
         """Keep the manifest, or try again with the next batch: the centre cannot read batches without it."""

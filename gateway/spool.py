@@ -9,6 +9,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable
+from typing import TypeVar
 
 from device_profiles.clock import Clock, make_epoch
 from device_profiles.quality import Reason
@@ -23,6 +24,7 @@ from gateway.writer import WriteFailed, Writer
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
 QUARANTINING = 64
 """Strangers' messages on their way to the disk: those who knock must not fill the memory."""
@@ -103,6 +105,14 @@ class Spool:
         self._quarantining -= 1
         if not written.cancelled() and written.exception() is not None:
             log.warning("spool: a stranger's message was not kept: %s", written.exception())
+
+    def change(self, call: Callable[[Store], T]) -> "asyncio.Future[T]":
+        """A change that a module of its own knows (``command_rows``). WriteFailed when the disk does not have it."""
+        return self._writer.submit(call, writes=True)
+
+    def ask(self, call: Callable[[Store], T]) -> "asyncio.Future[T]":
+        """A question of such a module; WriteFailed while the disk cannot be read."""
+        return self._writer.submit(call, writes=False)
 
     def append(self, arrival: Arrival) -> "asyncio.Future[tuple[Reason, bool]]":
         """Resolves after the commit: (NONE, new) when the batch is on disk, else (why not, False). Or WriteFailed."""

@@ -73,6 +73,8 @@ class Store:
         hold: float = HOLD_SECONDS,
     ) -> None:
         """``thin``: thin before giving up; ``boot``: the kernel's boot id; ``hold``: see ``Undated``."""
+        self.gateway = gateway
+        self.epoch = epoch
         self._path = path
         self._gateway = gateway
         self._quota = quota

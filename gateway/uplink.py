@@ -46,13 +46,16 @@ class Uplink:
         clock: Clock,
         taps: Taps,
         state: Callable[[bool], bytes],
+        commanded: Callable[[bytes], None],
     ) -> None:
+        """``commanded`` is told what comes for this gateway's devices."""
         self._config = config
         self._gateway = gateway
         self._spool = spool
         self._clock = clock
         self._taps = taps
         self._state = state
+        self._commanded = commanded
         self._window = Window(config.window, min(WINDOW_BYTES, spool.quota // 4), config.resend_seconds)
         self._wake = asyncio.Event()
         self._draining = asyncio.Event()
@@ -135,6 +138,7 @@ class Uplink:
                 window=self._window,
                 counts=self.counts,
                 wake=self._wake,
+                commanded=self._commanded,
             )
             async with asyncio.TaskGroup() as group:
                 watching = [group.create_task(self._watch_files()), group.create_task(self._watch_config())]

@@ -161,11 +161,7 @@ def question(
 ) -> Message:
     """A question of the centre (M4): 37 values now, 3A ``elements``, 38 ``elements`` (one) over a ``span`` of hours
     (YYMMDDHH) by a ``step``, 45, 46, 50, 51; 4A sets the clock to ``now``. ValueError for a question that is none."""
-    named = function in (QUERY_ELEMENTS, QUERY_PERIOD)
-    if (function == QUERY_PERIOD) != (span is not None) or named != bool(elements):
-        raise ValueError(f"{function_name(function)[1]}: elements for 38 and 3A, a span for 38")
-    if function <= MANUAL:
-        raise ValueError(f"{function_name(function)[1]} is no question")
+    _check_question(function, bool(elements), span is not None)
     items = tuple(
         Item(element=element, data=b"", define=-1 if ascii else define_of(element), step=step) for element in elements
     )
@@ -182,6 +178,13 @@ def question(
         end=ENQ,
         ascii=ascii,
     )
+
+
+def _check_question(function: int, elements: bool, span: bool) -> None:
+    if (function == QUERY_PERIOD) != span or (function in (QUERY_ELEMENTS, QUERY_PERIOD)) != elements:
+        raise ValueError(f"{function_name(function)[1]}: elements for 38 and 3A, a span for 38")
+    if function <= MANUAL:
+        raise ValueError(f"{function_name(function)[1]} is no question")
 
 
 def set_clock(station: bytes, now: int, *, centre: int = 1, password: int = 0, ascii: bool = False) -> Message:

@@ -82,10 +82,7 @@ def _wrong_ack(map: SlMap, example: Example, message: Message) -> list[str]:
 
 
 def _backwards(map: SlMap, message: Message, report: Report) -> list[str]:
-    """The same readings, said by us, must give the same elements; in ASCII, where decimals are free, the same values.
-
-    Series are not said by us, nor sentinels; of a word, only the bits that are points.
-    """
+    """The same readings, said by us, must give the same elements; in ASCII, where decimals are free, the same values."""
     values = {one.point: one.value for one in report.readings}
     series: dict[str, list[Value]] = {}
     for one in report.readings:
@@ -105,6 +102,11 @@ def _backwards(map: SlMap, message: Message, report: Report) -> list[str]:
         )
     except ValueError as trouble:
         return [f"cannot be encoded: {trouble}"]
+    return _changed(map, message, again, values)
+
+
+def _changed(map: SlMap, message: Message, again: Message, values: dict[str, Value]) -> list[str]:
+    """What differs. Series are not said by us, nor sentinels; of a word, only the bits that are points."""
     if message.ascii:
         said = {one.point: one.value for one in decode_report(map, again).readings}
         changed = [name for name, value in values.items() if said.get(name) != value]

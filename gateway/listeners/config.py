@@ -77,8 +77,8 @@ def read_listeners(root: Table, site: str, folders: Iterable[Path]) -> tuple[Lis
 
 def _listener(table: Table, site: str) -> ListenerConfig:
     name = table.text("name")
-    if name and (not _NAME.match(name) or name == "agent"):
-        table.trouble("name", f"{name!r} must be 1 to 48 of A-Z a-z 0-9 . _ -, and not 'agent'")
+    if name and (not _NAME.match(name) or name in ("agent", "commands")):  # origins that are taken
+        table.trouble("name", f"{name!r} must be 1 to 48 of A-Z a-z 0-9 . _ -, and not 'agent' or 'commands'")
     protocol = table.choice("protocol", tuple(MODULES))
     module = module_of(protocol) if protocol in MODULES else None
     transport, host, port = _address(table, module.TRANSPORTS if module else ("tcp",))

@@ -13,10 +13,12 @@ from enum import Enum
 import msgspec
 
 from device_profiles.clock import Clock
+from device_profiles.commands import Command, CommandResult
 from device_profiles.framing import Rejects
 from device_profiles.ledger import Counts, count
 from device_profiles.quality import Quality, Reason
 from device_profiles.reports import Report, Reported
+from gateway.commands import Commands
 from gateway.listeners.callers import Caller
 from gateway.listeners.config import ListenerConfig
 from gateway.listeners.origin import MOST_SERIES, Originator
@@ -84,7 +86,16 @@ UNMAPPED_NAMES = 256
 class Desk:
     """What a protocol's sessions need of the gateway; one for each listener."""
 
-    def __init__(self, config: ListenerConfig, gateway: str, spool: Spool, clock: Clock, taps: Taps) -> None:
+    def __init__(
+        self,
+        config: ListenerConfig,
+        gateway: str,
+        spool: Spool,
+        clock: Clock,
+        taps: Taps,
+        commands: Commands | None = None,
+    ) -> None:
+        """``commands``: what the centre wants done; a gateway of its own where none are given."""
         self.name = config.name
         self.options = config.options
         self.unknown = config.unknown
@@ -93,6 +104,7 @@ class Desk:
         self._clock = clock
         self._taps = taps
         self._gateway = gateway
+        self._commands = commands or Commands(spool, clock, taps)
         self._known: dict[str, Known] = {}
         self.originators: list[Originator] = []
         self._roll: asyncio.Queue[ListenerConfig] = asyncio.Queue()
@@ -101,6 +113,7 @@ class Desk:
     def _enrol(self, config: ListenerConfig) -> None:
         """Know these callers from now on; what is known of those who stay is kept."""
         known, self._known, self.originators = self._known, {}, []
+        self._commands.enrol(self.name, {caller.device: caller.profile for caller in config.callers})
         for place, callers in enumerate(_groups(config.callers), 1):
             origin = config.origin if place == 1 else f"{config.origin}.{place}"
             originator = Originator(origin, self._gateway, callers, self._spool, self._clock)
@@ -243,6 +256,21 @@ class Desk:
         for name in report.unmapped:
             full = len(self.counts.unmapped) >= UNMAPPED_NAMES
             count(self.counts.unmapped, "…" if full and name not in self.counts.unmapped else name)
+
+    def has_mail(self, caller: Caller) -> bool:
+        """True when a command waits for it: worth asking at each sign of life."""
+        return self._commands.has_mail(caller.device)
+
+    async def mail(self, caller: Caller) -> list[Command]:
+        """The commands for a caller that listens now, within the profile's bounds and not expired.
+
+        Each is given once; whoever takes it tells ``settle`` what came of it. What is never settled ends as unknown.
+        """
+        return await self._commands.mail(caller.device)
+
+    async def settle(self, result: CommandResult) -> None:
+        """What became of a command out of ``mail``; a disk that fails is tried again."""
+        await self._commands.settle(result)
 
     def turn_away(self, id: str, peer: str, data: bytes, why: Reason = Reason.UNKNOWN_DEVICE) -> None:
         """A stranger, or one that failed to prove itself: counted, told, and by policy its bytes are kept."""

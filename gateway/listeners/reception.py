@@ -7,6 +7,7 @@ import msgspec
 
 from device_profiles.clock import Clock
 from device_profiles.problems import ConfigError, Problem
+from gateway.commands import Commands
 from gateway.listeners.config import ListenerConfig
 from gateway.listeners.desk import Desk
 from gateway.listeners.doors import open_door
@@ -18,11 +19,17 @@ class Reception:
     """The doors for devices that call, and the desks behind them."""
 
     def __init__(
-        self, configs: Sequence[ListenerConfig], gateway: str, spool: Spool, clock: Clock, taps: Taps
+        self,
+        configs: Sequence[ListenerConfig],
+        gateway: str,
+        spool: Spool,
+        clock: Clock,
+        taps: Taps,
+        commands: Commands,
     ) -> None:
 
         def make(config: ListenerConfig) -> _Door:
-            return _Door(config, Desk(config, gateway, spool, clock, taps))
+            return _Door(config, Desk(config, gateway, spool, clock, taps, commands))
 
         self._make = make
         self._doors = {config.name: self._make(config) for config in configs}

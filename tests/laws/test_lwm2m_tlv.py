@@ -79,7 +79,7 @@ ANJAY: list[tuple[str, str, Scalar]] = [
 
 @pytest.mark.parametrize(("hexadecimal", "kind", "value"), ANJAY)
 def test_anjays_types(hexadecimal: str, kind: str, value: Scalar) -> None:
-    kinds = {(40_000, 1): kind}
+    kinds: dict[Path, str] = {(40_000, 1): kind}
     data = bytes.fromhex(hexadecimal)
     assert decode_tlv(data, (40_000, 0), kinds) == {(40_000, 0, 1): value}
     assert encode_tlv({(40_000, 0, 1): value}, (40_000, 0), kinds) == data
@@ -102,7 +102,7 @@ def test_anjays_types(hexadecimal: str, kind: str, value: Scalar) -> None:
 def test_anjays_heads(head: str, number: int, size: int) -> None:
     """Every width of identifier and length (1.0.2, 6.4.3, table 20)."""
     data = bytes.fromhex(head) + b"1" * size
-    kinds = {(40_000, number): "string"}
+    kinds: dict[Path, str] = {(40_000, number): "string"}
     assert decode_tlv(data, (40_000, 0), kinds) == {(40_000, 0, number): "1" * size}
     assert encode_tlv({(40_000, 0, number): "1" * size}, (40_000, 0), kinds) == data
 
@@ -129,7 +129,7 @@ def test_a_resource_instance_as_the_root() -> None:
     [
         ("C30D010203", (3, 0)),  # an integer of three bytes
         ("C5090102030405", (3, 0)),
-        ("C3164441F8", (3303, 0)),  # cut off
+        ("C41644F8", (3303, 0)),  # cut off
         ("E4164441", (3303, 0)),
         ("E416", (3303, 0)),
         ("D0", (3303, 0)),
@@ -188,10 +188,12 @@ def trees(draw: st.DrawFn) -> tuple[Path, dict[Path, Scalar], dict[Path, str]]:
         kinds[number, resource] = kind
         for instance in draw(st.lists(st.integers(0, 0xFFFF), min_size=1, max_size=2, unique=True)):
             path = (number, base[1] if len(base) == 2 else instance, resource)
-            below = [(*path, one) for one in draw(st.lists(st.integers(0, 0xFFFF), max_size=2, unique=True))]
-            for one in below or [path]:
+            below: list[Path] = [
+                (*path, one) for one in draw(st.lists(st.integers(0, 0xFFFF), max_size=2, unique=True))
+            ]
+            for one in below or list[Path]([path]):
                 if not any(other[:3] == one[:3] and len(other) != len(one) for other in values):
-                    values[one] = draw(SCALARS[kind])
+                    values[one] = draw(SCALARS[kind])  # type: ignore[assignment]  # one strategy a type
     return base, values, kinds
 
 

@@ -95,11 +95,11 @@ def _every_caller_fault(folder: Path) -> Path:
 MADE = {"every fault": _every_fault, "every fault of callers": _every_caller_fault}
 
 
-@pytest.mark.parametrize("street", ["demo", *MADE])
-def test_it_adds_up_to_the_reading(tmp_path: Path, street: str) -> None:
+@pytest.mark.parametrize(("street", "seconds"), [("demo", 6), ("full", 12), *((street, 6) for street in MADE)])
+def test_it_adds_up_to_the_reading(tmp_path: Path, street: str, seconds: int) -> None:
     port = free_ports(1)[0]
     plan = str(MADE[street](tmp_path)) if street in MADE else street
-    command = [sys.executable, "-m", "kuimen", "demo", "--seconds", "6", "--port", str(port), "--street", plan]
+    command = [sys.executable, "-m", "kuimen", "demo", "--seconds", str(seconds), "--port", str(port), "--street", plan]
     done = subprocess.run(
         [*command, "--dir", str(tmp_path / "run")], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

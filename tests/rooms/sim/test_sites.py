@@ -82,6 +82,25 @@ device = "outfall"
 profile = "hj212-wastewater"
 options = { encrypt = true }
 secret = "0123456789abcdef"
+
+[[poles.listeners]]
+name = "trucks"
+protocol = "jt808"
+secret = "whence codes come"
+
+[[poles.listeners.callers]]
+id = "013912345601"
+device = "truck"
+profile = "jt808-truck-2019"
+
+[[poles.listeners]]
+name = "covers"
+protocol = "payload"
+
+[[poles.listeners.callers]]
+id = "867643012345601"
+device = "cover"
+profile = "generic-cover-nb"
 """
 
 
@@ -94,8 +113,8 @@ def _called(folder: Path) -> tuple[Street, Path]:
 
 def test_the_gateway_reads_what_was_written_about_callers(tmp_path: Path) -> None:
     street, path = _called(tmp_path)
-    (listener,) = gateway_config(path).listeners
-    (plan,) = street.poles[0].listeners
+    listener, trucks, covers = gateway_config(path).listeners
+    plan, *_ = street.poles[0].listeners
     assert (listener.name, listener.protocol, listener.transport) == ("hj", "hj212", "tcp")
     assert (listener.host, listener.port, listener.unknown) == ("127.0.0.1", plan.port, "quarantine")
     assert plan.port > 0
@@ -104,13 +123,18 @@ def test_the_gateway_reads_what_was_written_about_callers(tmp_path: Path) -> Non
     assert river.title == plan.callers[0].title != {}
     assert (river.report, river.secret) == (3.0, None)
     assert (outfall.profile.model, outfall.secret) == ("hj212-wastewater", "0123456789abcdef")
+    assert (trucks.transport, covers.transport) == ("tcp", "udp")
+    assert getattr(trucks.options, "secret", None) == "whence codes come"
 
 
 def test_a_secret_is_not_in_the_site_file_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     _, path = _called(tmp_path)
-    assert "0123456789abcdef" not in path.read_text(encoding="utf-8")
-    (secret,) = (path.parent / "secrets").iterdir()
-    assert secret.stat().st_mode & 0o077 == 0
+    site = path.read_text(encoding="utf-8")
+    secrets = sorted((path.parent / "secrets").iterdir())
+    assert [secret.name for secret in secrets] == ["listener-trucks", "outfall"]
+    for secret in secrets:
+        assert secret.stat().st_mode & 0o077 == 0
+        assert secret.read_text(encoding="utf-8").strip() not in site
     _called(tmp_path)  # written again over an earlier one
 
 

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from device_profiles.problems import ConfigError
+from firmware_sim.callers.making import PROTOCOLS
 from firmware_sim.faults import FaultPlan
 from firmware_sim.street import SerialPlan, TcpPlan
+from firmware_sim.street_callers import TRANSPORTS
 from firmware_sim.street_file import load_street
+from gateway.listeners import protocols as gateway_protocols
 from tests.rooms.sim.bench import write_street
 
 BAD = """
@@ -237,3 +240,21 @@ def test_a_street_brings_profiles_of_its_own(tmp_path: Path) -> None:
     street = load_street(str(write_street(tmp_path, "rtu", "{ late = { probability = 0.5, delay_ms = 20 } }")))
     assert [unit.profile.model for _, _, unit in street.places()] == ["test-bench", "test-bench"]
     assert street.poles[0].links[0].units[0].faults == FaultPlan(late=0.5, delay_ms=20)
+
+
+def test_the_full_street_holds_every_protocol() -> None:
+    street = load_street("full")
+    asked = {unit.profile.protocol for _, _, unit in street.places()}
+    calling = {caller.profile.protocol for _, _, caller in street.callers()}
+    assert asked >= {"modbus", "dlt645", "cjt188"}
+    assert calling == set(PROTOCOLS)
+    (mixed,) = (link for pole in street.poles for link in pole.links if len({u.profile.protocol for u in link.units}) > 1)
+    assert isinstance(mixed, SerialPlan)
+    assert len({unit.line or mixed.line for unit in mixed.units}) > 1
+    codes = [place.code for *_, place in (*street.places(), *street.callers())]
+    assert None not in codes
+    assert len(set(codes)) == len(codes)
+
+
+def test_transports_are_those_of_the_gateway() -> None:
+    assert {name: gateway_protocols.module_of(name).TRANSPORTS for name in TRANSPORTS} == TRANSPORTS
