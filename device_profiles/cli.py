@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from device_profiles.decoding import Decoded, DecodingError, decode_rtu, decode_tcp, split_rtu, split_tcp
+from device_profiles.decoding_profiles import decode_frame
 from device_profiles.lint import lint as lint_files
 from device_profiles.loader import load_library
 from device_profiles.problems import ConfigError, Problems, nearest
@@ -106,15 +107,17 @@ def lint(paths: Sequence[Path], json_: bool) -> None:
 @libraries
 @as_json
 def decode(what: str, frames: Sequence[str], tcp: bool, folders: Sequence[Path], json_: bool) -> None:
-    """Decode a reply, given the request it answers: first the request's bytes, then the reply's.
+    """Decode frames: what a device of MODEL sent, or for Modbus a request's bytes and then its reply's.
 
-    The reply alone does not say which registers it carries. With modbus-rtu or modbus-tcp the registers are shown
+    A Modbus reply alone does not say which registers it carries. With modbus-rtu or modbus-tcp the registers are shown
     as they are; with a MODEL they become values. Bytes may be spaced and quoted as you like.
     """
     data = _bytes(frames)
     profile = None if what in ("modbus-rtu", "modbus-tcp") else _find(_library(folders), what)
     try:
-        if what == "modbus-tcp" or tcp:
+        if profile is not None and profile.protocol != "modbus":
+            decoded = decode_frame(profile, data)
+        elif what == "modbus-tcp" or tcp:
             decoded = decode_tcp(*split_tcp(data), profile)
         else:
             decoded = decode_rtu(*split_rtu(data), profile)
@@ -128,7 +131,7 @@ def decode(what: str, frames: Sequence[str], tcp: bool, folders: Sequence[Path],
 
 
 def _print_decoded(decoded: Decoded) -> None:
-    click.echo(f"unit {decoded.unit}, {decoded.asked}")
+    click.echo(f"unit {decoded.unit}, {decoded.asked}" if decoded.unit != "" else decoded.asked)
     if decoded.exception:
         click.echo(f"the unit refuses: exception {decoded.exception}")
     _print_table([(row.name, row.text, row.unit, row.quality, row.reason, row.raw) for row in decoded.rows])
@@ -152,7 +155,10 @@ def _find(profiles: dict[str, DeviceProfile], model: str) -> DeviceProfile:
 
 
 def _bytes(frames: Sequence[str]) -> bytes:
+    """Hexadecimal; or a frame that is text (HJ 212) as it is, with its line end."""
     text = " ".join(frames)
+    if text.startswith("##"):
+        return text.strip().encode() + b"\r\n"
     try:
         return bytes.fromhex(text)
     except ValueError:

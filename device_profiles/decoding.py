@@ -8,8 +8,8 @@ import msgspec
 
 from device_profiles.codecs import modbus_rtu, modbus_tcp
 from device_profiles.codecs.modbus_pdu import ModbusError, Read, Request, decode_request, request_length
-from device_profiles.maps.modbus_examples import TABLE_OF, decode_reply
 from device_profiles.exchange import Answer
+from device_profiles.maps.modbus_examples import TABLE_OF, decode_reply
 from device_profiles.profiles import DeviceProfile
 from device_profiles.quality import Quality, Reason, split_code
 from device_profiles.readings import Value
@@ -40,7 +40,7 @@ class Row(msgspec.Struct, frozen=True):
 class Decoded(msgspec.Struct, frozen=True):
     """What was asked and what came back."""
 
-    unit: int
+    unit: int | str
     asked: str
     exception: int
     rows: list[Row]

@@ -235,8 +235,10 @@ def commands(site: Path, as_json: bool, count: int) -> None:
     for row in rows:
         one, end = row.command, row.result
         fate = row.standing.word if end is None else end.outcome.word
-        if end is not None:
-            fate += "".join((f", reads {end.value:g}" if end.value is not None else "", f": {end.text}" if end.text else ""))
+        if end is not None and end.value is not None:
+            fate += f", reads {end.value:g}"
+        if end is not None and end.text:
+            fate += f": {end.text}"
         what = f"{one.device:20}{one.point:20}{one.value:>8g}  {one.by:12}"
         print(f"{one.id[:8]:10}{_utc(one.expires):22}{what}{fate}")
 

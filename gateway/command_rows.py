@@ -1,4 +1,4 @@
-"""Commands in the spool: on disk before anybody is handed one, and settled in one transaction with the batch that tells.
+"""Commands in the spool: on disk before anybody is handed one, settled in one transaction with the batch that says so.
 
 An id that is here is never executed again. What became of a command leaves in the event lane, under an origin of its
 own (``<gateway>/commands``), as a batch of no readings: so the ledger is untouched, and it survives what batches do.

@@ -5,16 +5,16 @@ rooms that own them.
 """
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from device_profiles.documents import TomlDocument
 from device_profiles.problems import ConfigError, Problems
 from device_profiles.tables import SITE_TABLES, Table, check_top_level
-from device_profiles.tls_files import TlsFiles, read_tls
-from device_profiles.topics import DEFAULT_ROOT, GATEWAY_NAME
+from device_profiles.topics import GATEWAY_NAME
 from gateway.listeners.config import ListenerConfig, read_listeners
+from gateway.uplink_config import UplinkConfig as UplinkConfig
+from gateway.uplink_config import host_port, read_uplink
 
 MEBIBYTE = 1 << 20
 MAX_SOCKET_PATH = 107
@@ -34,31 +34,6 @@ class SpoolConfig:
     keep_seconds: float | None = None
     thin: bool = False
     hold_seconds: float = 600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class UplinkConfig:
-    """Where batches go. ``resend_seconds``: how long a batch waits for its receipt before it is sent again."""
-
-    host: str = "127.0.0.1"
-    port: int = 1883
-    root: str = DEFAULT_ROOT
-    qos: int = 0
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    window: int = 64
-    drain_seconds: float = 10.0
-    resend_seconds: float = 5.0
-    state_seconds: float = 2.0
-    tls: TlsFiles | None = None
-    late_seconds: float = 60.0
-    """A live batch older than this when it is sent leaves as backlog."""
-
-
-    @property
-    def url(self) -> str:
-        """The address as a site file has it."""
-        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +59,7 @@ def load_config(path: str | Path) -> GatewayConfig:
     listen = listen_address(gateway, f"run/{name}.sock")
     spool = _spool(gateway.table("spool"), f"{name}.db")
     gateway.end()
-    uplink = _uplink(Table(document, ("uplink",), problems))
+    uplink = read_uplink(Table(document, ("uplink",), problems))
     listeners = read_listeners(Table(document, (), problems), name, folders)
     problems.raise_if_any()
     return GatewayConfig(name=name, listen=listen, spool=spool, uplink=uplink, listeners=listeners)
@@ -109,7 +84,7 @@ def listen_address(table: Table, default: str) -> Path | tuple[str, int]:
         if len(str(path).encode()) > MAX_SOCKET_PATH:
             table.trouble("socket", f"{path} is longer than the {MAX_SOCKET_PATH} bytes of a socket's path")
         return path
-    host, port = _host_port(table, "socket", text)
+    host, port = host_port(table, "socket", text)
     try:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -117,17 +92,6 @@ def listen_address(table: Table, default: str) -> Path | tuple[str, int]:
     if not loopback:
         table.trouble("socket", f"{host!r} is not a loopback address", "tcp://127.0.0.1:PORT")
     return host, port
-
-
-def _host_port(table: Table, key: str, text: str, default: int | None = None) -> tuple[str, int]:
-    parts = urlsplit(text)
-    try:
-        port = parts.port or default
-    except ValueError:
-        port = None
-    if not parts.hostname or port is None or parts.path.strip("/") or parts.query or parts.username:
-        table.trouble(key, f"{text!r} is no address", f"{parts.scheme or 'tcp'}://HOST:PORT")
-    return parts.hostname or "127.0.0.1", port or 1
 
 
 def _spool(table: Table, default: str) -> SpoolConfig:
@@ -139,29 +103,3 @@ def _spool(table: Table, default: str) -> SpoolConfig:
     table.end()
     seconds = None if days is None else days * 86_400
     return SpoolConfig(path=path, quota=quota, keep_seconds=seconds, thin=thin, hold_seconds=hold)
-
-
-def _uplink(table: Table) -> UplinkConfig:
-    url = table.text("url", "mqtt://127.0.0.1:1883")
-    if not url.startswith(("mqtt://", "mqtts://")):
-        table.trouble("url", f"{url!r} is no address", "mqtt://HOST:PORT or mqtts://HOST:PORT")
-        url = "mqtt://127.0.0.1:1883"
-    secure = url.startswith("mqtts://")
-    host, port = _host_port(table, "url", url, 8883 if secure else 1883)
-    root = table.text("root", DEFAULT_ROOT).strip("/")
-    if not root or any(mark in root for mark in "+#$ \0"):
-        table.trouble("root", f"{root!r} is no topic prefix", f'such as "{DEFAULT_ROOT}"')
-    config = UplinkConfig(
-        host=host,
-        port=port,
-        root=root,
-        qos=table.integer("qos", 0, low=0, high=1),
-        username=table.optional_text("username"),
-        password=table.secret("password"),
-        window=table.integer("window", 64, low=4, high=1024),
-        drain_seconds=table.number("drain_seconds", 10.0, low=0, high=600),
-        resend_seconds=table.number("resend_seconds", 5.0, low=0.05, high=600),
-        tls=read_tls(table.table("tls"), secure),
-    )
-    table.end()
-    return config

@@ -1,5 +1,5 @@
-"""The HTTP API: what is known, what was, what changes, and where every reading is. Reads only; the loopback
-interface only.
+"""The HTTP API: what is known, what was, what changes, and where every reading is; and commands to devices
+(``command_api``), the one thing that it writes. The loopback interface only.
 
 Every body is prepared JSON; a mistaken request is answered with problem details (RFC 9457) that name the
 parameter.
@@ -15,6 +15,8 @@ from starlette.responses import StreamingResponse
 from device_profiles.clock import Clock
 from ingest.answers import devices_body, encode, ledger_answer, rows_body
 from ingest.changes import Changes
+from ingest.command_api import add_commands
+from ingest.commands import Commands
 from ingest.gateways import Gateways
 from ingest.memory import Memory
 from ingest.problem_details import install
@@ -39,12 +41,14 @@ class Window:
         queries: Queries,
         clock: Clock,
         health: Callable[[], dict[str, Any]],
+        commands: Commands,
     ) -> None:
         self.memory = memory
         self.gateways = gateways
         self.changes = changes
         self.queries = queries
         self.clock = clock
+        self.commands = commands
         self._health = health
 
     def ledger(self) -> bytes:
@@ -63,6 +67,7 @@ def make_app(window: Window) -> FastAPI:
     install(app)
     _add_state(app, window)
     _add_past(app, window)
+    add_commands(app, window.commands, window.queries, window.clock)
     return app
 
 

@@ -88,14 +88,23 @@ class Intake:
 
     async def receipt(self, gateway: str, payload: bytes) -> None:
         """Publish a receipt message; one that cannot leave is counted, and its batches will come again."""
+        self.unsent += not await self._publish(self._topics.receipt(gateway), payload)
+
+    async def command(self, gateway: str, payload: bytes) -> None:
+        """Publish a command message; one that cannot leave is said again."""
+        await self._publish(self._topics.command(gateway), payload)
+
+    async def _publish(self, topic: str, payload: bytes) -> bool:
+        """False when the broker does not take it."""
         client = self._client
         try:
             if client is None:
                 raise aiomqtt.MqttError("not connected")
-            await client.publish(self._topics.receipt(gateway), payload, qos=0)
+            await client.publish(topic, payload, qos=0)
         except aiomqtt.MqttError as trouble:
-            self.unsent += 1
-            log.debug("receipt for %s not sent: %s", gateway, trouble)
+            log.debug("%s not sent: %s", topic, trouble)
+            return False
+        return True
 
 
 async def _until_lost(client: aiomqtt.Client, stop: asyncio.Event, files: Sequence[Path]) -> None:

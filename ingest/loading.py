@@ -3,6 +3,7 @@
 After kill -9 this is the only truth: what was committed is known, what was not never happened.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,10 +12,12 @@ import numpy as np
 from device_profiles.manifests import Manifest
 from device_profiles.quality import Reason
 from device_profiles.receipts import Outcome
+from ingest.commands import GRACE_S
 from ingest.gateways import Gateways
 from ingest.memory import Memory
+from ingest.queries import OPEN_COMMANDS
 from ingest.registry import Series
-from ingest.rows import Checkpoint, LatestRows
+from ingest.rows import Checkpoint, CommandRow, LatestRows
 from ingest.store_duckdb import DuckdbStore
 
 
@@ -31,6 +34,11 @@ def load_memory(store: DuckdbStore) -> tuple[Memory, Gateways]:
     for _, body in _rows(store, "SELECT gateway, body FROM states"):
         gateways.load(bytes(body))
     return memory, gateways
+
+
+def open_commands(store: DuckdbStore, now: int) -> list[CommandRow]:
+    """Commands without a result that are still to be said. StoreDown when they cannot be read."""
+    return [CommandRow(*row) for row in _rows(store, OPEN_COMMANDS, [now - int(GRACE_S * 1e6)])]
 
 
 def sum_up(memory: Memory, gateways: Gateways) -> Checkpoint:
@@ -54,8 +62,8 @@ def settle(memory: Memory) -> None:
     memory.acceptance.settle()
 
 
-def _rows(store: DuckdbStore, sql: str) -> list[tuple[Any, ...]]:
-    columns = store.query(sql).values()
+def _rows(store: DuckdbStore, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    columns = store.query(sql, parameters).values()
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 

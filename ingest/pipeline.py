@@ -19,7 +19,7 @@ from ingest.accounts import Key, Tally
 from ingest.columns import Stack, both, other_rows
 from ingest.judging import Arrival, Verdict, judge
 from ingest.memory import Memory
-from ingest.rows import BatchRow, Commit, GapRow, KeptRow, LatestRows, OutcomeRow
+from ingest.rows import BatchRow, Commit, GapRow, KeptRow, LatestRows, OutcomeRow, ResultRow
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +126,14 @@ class Pipeline:
             )
             if verdict.columns is not None and verdict.columns.gaps:
                 commit.gaps.extend(GapRow(no, gap) for gap in verdict.columns.gaps)
+            if verdict.columns is not None and verdict.columns.results:
+                told = {(row.gateway, row.result.id) for row in commit.results}
+                fresh = {result.id: result for result in verdict.columns.results}
+                commit.results.extend(
+                    ResultRow(no, arrival.gateway, result)
+                    for id_, result in fresh.items()
+                    if (arrival.gateway, id_) not in told
+                )
         commit.names = names.new
         refused = [(key, tally) for key, tally in plan.tallies().items() if key[1] is not Outcome.STORED]
         commit.outcomes = [

@@ -29,6 +29,19 @@ SELECT origin, epoch, begin_us, end_us, readings, reason, devices FROM gaps ORDE
 """
 
 
+_COMMANDS = """
+SELECT c.id, c.gateway, c.device, c.point, c.unit, c.own_unit, c.value, c.issued_us, c.expires_us, c.issued_by,
+       r.at_us, r.outcome, r.value AS read, r.code, r.text, r.stored_us
+FROM commands c LEFT JOIN results r ON r.id = c.id AND r.gateway = c.gateway
+"""
+
+OPEN_COMMANDS = """
+SELECT * FROM commands c WHERE expires_us > ? AND NOT EXISTS (
+    SELECT 1 FROM results r WHERE r.id = c.id AND r.gateway = c.gateway
+) ORDER BY issued_us
+"""
+
+
 class Queries:
     """Reads what is committed; StoreDown when the store does not answer."""
 
@@ -47,6 +60,17 @@ class Queries:
         columns = self._store.query(_HISTORY, parameters)
         gaps = self._store.query(_GAPS_OF, (series.origin, begin, end, series.device))
         return history_body(series, columns, gaps, _page_size(columns["at_us"], limit))
+
+    async def command(self, id_: str) -> dict[str, Any]:
+        """One command with its result, as columns; no row when there is none."""
+        return await self._ask(_COMMANDS + "WHERE c.id = ?", (id_,))
+
+    async def commands(self, limit: int) -> dict[str, Any]:
+        """The newest commands with their results, as columns."""
+        return await self._ask(_COMMANDS + "ORDER BY c.issued_us DESC LIMIT ?", (limit,))
+
+    async def _ask(self, sql: str, parameters: Sequence[object]) -> dict[str, Any]:
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._store.query, sql, parameters)
 
     async def gaps(self, limit: int) -> dict[str, Any]:
         """The newest gaps."""

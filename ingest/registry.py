@@ -142,6 +142,17 @@ class Registry:
         if self.current.get(manifest.origin, (0, 0))[0] == 0:
             self.current[manifest.origin] = (0, manifest.id)
 
+    def find(self, name: str) -> list[tuple[Known, int]]:
+        """Where devices of this name are: the current manifest of an origin, and the place in its list."""
+        current = (self.manifests.get(manifest) for _, manifest in self.current.values())
+        return [
+            (known, place)
+            for known in current
+            if known is not None
+            for place, device in enumerate(known.manifest.devices)
+            if device.name == name
+        ]
+
     def devices(self) -> Iterable[tuple[Known, DeviceEntry, list[tuple[int, SeriesEntry]]]]:
         """Every device of each origin's current manifest, with its series."""
         for _, manifest_id in self.current.values():

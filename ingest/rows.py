@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from device_profiles.commands import CommandResult
 from device_profiles.quality import Reason
 from device_profiles.readings import Gap
 from device_profiles.receipts import Outcome
@@ -71,6 +72,32 @@ class GapRow(NamedTuple):
     gap: Gap
 
 
+class CommandRow(NamedTuple):
+    """A command as it was given. ``value`` in ``unit``, as the API shows the point; ``own_value`` in the point's
+    ``own_unit``; times in UTC µs."""
+
+    id: str
+    gateway: str
+    device: str
+    point: str
+    quantity: str
+    unit: str
+    own_unit: str
+    value: float
+    own_value: float
+    issued: int
+    expires: int
+    by: str
+
+
+class ResultRow(NamedTuple):
+    """What became of a command, the gateway that says so, and the batch that told it."""
+
+    batch: int
+    gateway: str
+    result: CommandResult
+
+
 class KeptRow(NamedTuple):
     """A message put aside with all its bytes."""
 
@@ -90,6 +117,7 @@ class Commit(msgspec.Struct):
     batches: list[BatchRow] = []
     outcomes: list[OutcomeRow] = []
     gaps: list[GapRow] = []
+    results: list[ResultRow] = []
     kept: list[KeptRow] = []
     names: list[tuple[int, str]] = []
     origins: list[tuple[str, int, int]] = []

@@ -19,11 +19,12 @@ from device_profiles.problems import ConfigError, Problem
 from device_profiles.topics import Topics
 from ingest.api import Window, make_app
 from ingest.changes import Changes
+from ingest.commands import Commands
 from ingest.config import ApiConfig, CentreConfig, load_config
 from ingest.gateways import Gateways
 from ingest.inbox import Inbox
 from ingest.intake import Intake
-from ingest.loading import load_memory
+from ingest.loading import load_memory, open_commands
 from ingest.memory import Memory
 from ingest.queries import Queries
 from ingest.rows import StoreDown
@@ -107,7 +108,10 @@ class _Service:
         self._worker = Worker(
             store, memory, gateways, sorter, self._changes, self._intake.receipt, clock, owner, stop
         )
-        self._window = Window(memory, gateways, self._changes, queries, clock, self._health)
+        self._commands = Commands(memory, self._worker.add_command, self._intake.command, clock)
+        self._commands.load(open_commands(store, clock.now()))
+        self._worker.on_results = self._commands.settled
+        self._window = Window(memory, gateways, self._changes, queries, clock, self._health, self._commands)
 
     async def run(self, listening: socket.socket, ready: asyncio.Event | None) -> None:
         """Until ``stop``, and then until everything has ended in order."""
@@ -116,6 +120,7 @@ class _Service:
             group.create_task(self._work())
             group.create_task(self._intake.run(self._drained))
             group.create_task(self._tell_ledger())
+            group.create_task(self._commands.run(self._drained))
             group.create_task(server.serve(sockets=[listening]))
             await self._stop.wait()
             self._inbox.close()

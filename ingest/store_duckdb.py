@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 
 from ingest.registry import Registration
-from ingest.rows import Checkpoint, Commit, LatestRows, ReadingRows, StoreDown
-from ingest.store_schema import TABLES, VERSION, VIEWS
+from ingest.rows import Checkpoint, CommandRow, Commit, LatestRows, ReadingRows, StoreDown
+from ingest.store_schema import COMMANDS, TABLES, VERSION, VIEWS
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,20 @@ class DuckdbStore:
         if not tables and not self._read_only:
             writer.begin()
             writer.execute(TABLES)
+            writer.execute(COMMANDS)
             writer.execute(VIEWS)
             writer.execute("INSERT INTO meta VALUES ('version', ?), ('next_batch', 0), ('next_outcome', 0)", [VERSION])
             writer.commit()
             return
         ours = ("meta",) in tables
         found = writer.execute("SELECT value FROM meta WHERE name = 'version'").fetchone() if ours else None
+        if found is not None and found[0] == 1:  # only commands are missing: a reader of version 1 does without
+            if not self._read_only:
+                writer.begin()
+                writer.execute(COMMANDS)
+                writer.execute("UPDATE meta SET value = ? WHERE name = 'version'", [VERSION])
+                writer.commit()
+            return
         if found is None or found[0] != VERSION:
             self.close()
             version = f"of version {found[0]}" if found else "none of ours"
@@ -95,6 +103,15 @@ class DuckdbStore:
         self._transact(
             lambda writer: _write_manifests(writer, plan),
             lambda: bool(self._count("SELECT count(*) FROM manifests WHERE id = ?", [known[0]])),
+        )
+
+    def add_command(self, row: CommandRow) -> None:
+        """Store a command before it is said to anybody. StoreDown: it is not there."""
+        if self._doubtful:  # a commit that may be there is being tried again: nothing may come in between
+            raise StoreDown("the last commit is not settled yet")
+        self._transact(
+            lambda writer: _insert_command(writer, row),
+            lambda: bool(self._count("SELECT count(*) FROM commands WHERE id = ?", [row.id])),
         )
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -168,6 +185,8 @@ def _write(writer: duckdb.DuckDBPyConnection, commit: Commit) -> None:
         _insert(writer, "outcomes", columns | {"stored_at": np.full(len(commit.outcomes), commit.stored_at)})
     if commit.gaps:
         _insert(writer, "gaps", _gap_columns(commit))
+    if commit.results:
+        _insert_results(writer, _result_columns(commit), commit.stored_at)
     if commit.names:
         _insert(writer, "names", _columns(commit.names, "id name"))
     for origin, epoch, manifest in commit.origins:
@@ -189,6 +208,20 @@ def _insert_readings(writer: duckdb.DuckDBPyConnection, rows: Columns) -> None:
 def _insert_batches(writer: duckdb.DuckDBPyConnection, rows: Columns, stored_at: int) -> None:
     writer.execute(
         "INSERT INTO batches SELECT no, gateway, origin, epoch, seq, lane, readings, received_at, ? FROM rows",
+        [stored_at],
+    )
+
+
+def _insert_command(writer: duckdb.DuckDBPyConnection, row: CommandRow) -> None:
+    marks = ", ".join("?" * len(row))
+    writer.execute(f"INSERT INTO commands VALUES ({marks})", list(row))
+
+
+def _insert_results(writer: duckdb.DuckDBPyConnection, rows: Columns, stored_at: int) -> None:
+    # A command has one result, the first: told again, for whatever reason, it changes nothing.
+    writer.execute(
+        "INSERT INTO results SELECT id, gateway, batch, at_us, outcome, value, code, text, ? FROM rows"
+        " WHERE NOT EXISTS (SELECT 1 FROM results r WHERE r.id = rows.id AND r.gateway = rows.gateway)",
         [stored_at],
     )
 
@@ -228,6 +261,13 @@ def _gap_columns(commit: Commit) -> Columns:
         for batch, g in commit.gaps
     ]
     return _columns(rows, names)
+
+
+def _result_columns(commit: Commit) -> Columns:
+    rows = [
+        (r.id, gateway, batch, r.at, int(r.outcome), r.value, r.code, r.text) for batch, gateway, r in commit.results
+    ]
+    return _columns(rows, "id gateway batch at_us outcome value code text")
 
 
 def _write_manifests(writer: duckdb.DuckDBPyConnection, plan: Registration) -> None:

@@ -6,7 +6,7 @@ by construction; what they follow from is summed up now and then (``summed_*``, 
 ``meta``), so that a start reads only the tail.
 """
 
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name VARCHAR, value BIGINT);
@@ -39,6 +39,18 @@ CREATE TABLE IF NOT EXISTS summed_outcomes (
 );
 CREATE TABLE IF NOT EXISTS states (gateway VARCHAR, body BLOB);
 """
+
+COMMANDS = """
+CREATE TABLE IF NOT EXISTS commands (
+    id VARCHAR, gateway VARCHAR, device VARCHAR, point VARCHAR, quantity VARCHAR, unit VARCHAR, own_unit VARCHAR,
+    value DOUBLE, own_value DOUBLE, issued_us BIGINT, expires_us BIGINT, issued_by VARCHAR
+);
+CREATE TABLE IF NOT EXISTS results (
+    id VARCHAR, gateway VARCHAR, batch BIGINT, at_us BIGINT, outcome UTINYINT, value DOUBLE, code UTINYINT,
+    text VARCHAR, stored_us BIGINT
+);
+"""
+"""Version 2: what the poles were told to do, and what became of it."""
 
 # Of equal ranks the one stored last wins, as in ingest.latest.
 TAIL_LATEST = """

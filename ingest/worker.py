@@ -27,7 +27,7 @@ from ingest.loading import settle, sum_up
 from ingest.memory import Memory
 from ingest.pipeline import Pipeline, Plan
 from ingest.registry import Registration
-from ingest.rows import StoreDown
+from ingest.rows import CommandRow, ResultRow, StoreDown
 from ingest.sorting import Sorter, announcement, stray
 from ingest.store_duckdb import DuckdbStore
 
@@ -75,6 +75,8 @@ class Worker:
         self._checkpointed = (clock.monotonic(), memory.next_batch)
         self.in_hand = 0
         self.store_down = ""
+        self.on_results: Callable[[Sequence[ResultRow]], None] = lambda rows: None
+        """Told what became of commands, after the commit that holds it."""
 
     async def run(self, inbox: Inbox) -> None:
         """Until the inbox is closed and drained. Ends early, without receipts, when the store is down at the stop."""
@@ -142,10 +144,16 @@ class Worker:
     async def _tell(self, plan: Plan, now: int) -> None:
         if plan.commit.origins:
             self._changes.devices()
+        if plan.commit.results:
+            self.on_results(plan.commit.results)
         if plan.latest is not None and len(plan.latest.series) and len(self._changes):
             self._changes.readings(len(plan.latest.series), rows_body(now, plan.latest))
         for gateway, payload in receipts_of(plan.verdicts).items():
             await self._send(gateway, payload)
+
+    async def add_command(self, row: CommandRow) -> None:
+        """Store a command that was given; StoreDown when that cannot be now."""
+        await self._in_thread(lambda: self._store.add_command(row))
 
     async def _persist(self, write: Callable[[], None]) -> None:
         """Write, and try again for as long as it takes. Stopped when the worker is to end meanwhile."""

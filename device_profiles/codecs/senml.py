@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import cbor2
 import msgspec
@@ -48,28 +48,32 @@ class Resolved(msgspec.Struct, frozen=True, gc=False):
     update: float | None = None
 
 
+Number = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | float
+"""What takes more than 64 bits is a float here, as it is for everybody else."""
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One record as written; ``vd`` is base64url text, in a pack of CBOR too.
 
     ``vlo`` is LwM2M's object link (LwM2M TS 1.1, 7.4.4).
     """
 
-    bver: int | float | UnsetType = UNSET
+    bver: Number | UnsetType = UNSET
     bn: str | UnsetType = UNSET
-    bt: int | float | UnsetType = UNSET
+    bt: Number | UnsetType = UNSET
     bu: str | UnsetType = UNSET
-    bv: int | float | UnsetType = UNSET
-    bs: int | float | UnsetType = UNSET
+    bv: Number | UnsetType = UNSET
+    bs: Number | UnsetType = UNSET
     n: str | UnsetType = UNSET
     u: str | UnsetType = UNSET
-    v: int | float | UnsetType = UNSET
+    v: Number | UnsetType = UNSET
     vs: str | UnsetType = UNSET
     vb: bool | UnsetType = UNSET
     vd: str | UnsetType = UNSET
     vlo: str | UnsetType = UNSET
-    s: int | float | UnsetType = UNSET
-    t: int | float | UnsetType = UNSET
-    ut: int | float | UnsetType = UNSET
+    s: Number | UnsetType = UNSET
+    t: Number | UnsetType = UNSET
+    ut: Number | UnsetType = UNSET
 
 
 _CBOR_LABELS = {
@@ -100,7 +104,9 @@ def parse_json(data: bytes) -> list[Record]:
 def _read_slowly(data: bytes) -> list[Record]:
     """The same with the standard library, which shows every pair of an object."""
     try:
-        pack = json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        pack = json.loads(
+            data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_number, parse_int=_whole
+        )
     except (ValueError, RecursionError) as trouble:
         raise SenmlError(f"no JSON: {trouble}") from None
     return _typed(pack)
@@ -115,6 +121,19 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(word: str) -> None:
     raise ValueError(f"{word} is no JSON number")
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is beyond a double")
+    return value
+
+
+def _whole(text: str) -> float:
+    """A whole number, a float beyond 64 bits."""
+    value = int(text) if len(text) < 21 else _number(text)
+    return value if abs(value) < 1 << 63 else _number(text)
 
 
 def _typed(pack: object) -> list[Record]:
@@ -155,8 +174,11 @@ def _cbor_label(key: object) -> str:
 
 
 def _cbor_value(key: object, value: object) -> object:
-    if isinstance(value, Decimal):  # a decimal fraction, tag 4 (clause 6)
-        value = float(value)
+    if isinstance(value, Decimal) or (isinstance(value, int) and abs(value) >= 1 << 63):
+        try:
+            value = float(value)  # a decimal fraction, tag 4 (clause 6), or a big number, tags 2 and 3
+        except OverflowError:
+            raise SenmlError("a number beyond a double") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise SenmlError(f"{value} is no measurement")
     if key == 8:  # data

@@ -82,7 +82,7 @@ def _wrong_ack(map: SlMap, example: Example, message: Message) -> list[str]:
 
 
 def _backwards(map: SlMap, message: Message, report: Report) -> list[str]:
-    """The same readings, said by us, must give the same elements; in ASCII, where decimals are free, the same values."""
+    """The same readings, said by us, must give the same elements; in ASCII, where decimals are free, the values."""
     values = {one.point: one.value for one in report.readings}
     series: dict[str, list[Value]] = {}
     for one in report.readings:

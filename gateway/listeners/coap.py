@@ -14,9 +14,9 @@ import msgspec
 
 from device_profiles.codecs import coap
 from device_profiles.codecs.coap import ACK, CON, NON, RST, Message, Options
+from device_profiles.codecs.coap_blocks import Assemblies, Blocked
 from device_profiles.framing import Rejects
 from device_profiles.quality import Reason
-from gateway.listeners.coap_blocks import Assemblies, Blocked
 from gateway.listeners.desk import Desk
 from gateway.listeners.repeats import LIFETIME_US
 

@@ -12,6 +12,7 @@ import msgspec
 
 from device_profiles.codecs import coap
 from device_profiles.codecs.coap import Message, Options
+from device_profiles.codecs.coap_blocks import whole_payload
 from device_profiles.codecs.lwm2m import FORMATS, Content, Lwm2mError, encode_content, parse_registration, path_text
 from device_profiles.codecs.lwm2m_tlv import Path, Scalar
 from device_profiles.framing import Rejects
@@ -21,7 +22,6 @@ from device_profiles.readings import Value
 from device_profiles.tables import Table
 from gateway.listeners.callers import Caller
 from gateway.listeners.coap import Address, Answer, Endpoint, NoAnswer, Party, peer_text
-from gateway.listeners.coap_blocks import whole_payload
 from gateway.listeners.desk import Desk, Fate
 from gateway.listeners.lwm2m_clients import Client, Clients
 from gateway.listeners.repeats import Repeats

@@ -145,7 +145,7 @@ def test_what_does_not_read(base: Path, format: int, payload: bytes) -> None:
         decode_content(Content(base=base, format=format, payload=payload))
 
 
-# --- registrations ------------------------------------------------------------------------------------------------------
+# --- registrations --------------------------------------------------------------------------------------------------
 
 
 def registering(query: str, payload: bytes = b"") -> coap.Message:
@@ -213,7 +213,7 @@ def test_paths() -> None:
     assert kind_of((40_000, 0, 1)) == ""
 
 
-# --- a profile's words --------------------------------------------------------------------------------------------------
+# --- a profile's words ----------------------------------------------------------------------------------------------
 
 
 def a_point(path: str = "/3303/0/5700", kind: str = "float", scale: str = "1", offset: str = "0") -> Lwm2mPoint:

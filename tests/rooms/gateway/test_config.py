@@ -101,7 +101,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     assert "did you mean 'uplink'?" in told["uplnk"].hint
 
 
-@pytest.mark.parametrize("url", ["mqtt://", "mqtt://h:99999", "mqtt://h/path", "mqtt://user@h", "mqtts://h", "h:1883"])
+@pytest.mark.parametrize("url", ["mqtt://", "mqtt://h:99999", "mqtt://h/path", "coap://user@h", "coaps://h", "h:1883"])
 def test_addresses_that_are_none(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError, match=r"uplink\.url"):
         load_config(written(tmp_path, f'[site]\nname = "kz-001"\n[uplink]\nurl = "{url}"\n'))

@@ -248,10 +248,11 @@ def test_the_full_street_holds_every_protocol() -> None:
     calling = {caller.profile.protocol for _, _, caller in street.callers()}
     assert asked >= {"modbus", "dlt645", "cjt188"}
     assert calling == set(PROTOCOLS)
-    (mixed,) = (link for pole in street.poles for link in pole.links if len({u.profile.protocol for u in link.units}) > 1)
+    links = [link for pole in street.poles for link in pole.links]
+    (mixed,) = (link for link in links if len({unit.profile.protocol for unit in link.units}) > 1)
     assert isinstance(mixed, SerialPlan)
     assert len({unit.line or mixed.line for unit in mixed.units}) > 1
-    codes = [place.code for *_, place in (*street.places(), *street.callers())]
+    codes = [unit.code for _, _, unit in street.places()] + [caller.code for _, _, caller in street.callers()]
     assert None not in codes
     assert len(set(codes)) == len(codes)
 
