@@ -122,6 +122,7 @@ def _spool_health(spool: Spool) -> dict[str, object]:
         "quota": spool.quota,
         "trouble": view.trouble,
         "failures": view.failures,
+        "undated": view.undated,
     }
 
 

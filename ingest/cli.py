@@ -142,6 +142,81 @@ def gaps(centre: Path, limit: int, as_json: bool) -> None:
 
 @cli.command()
 @CENTRE
+@click.argument("device")
+@click.argument("point")
+@click.argument("value", type=float)
+@click.option("--expires", type=click.FloatRange(1, 604_800), default=60.0, show_default=True, help="Seconds.")
+@click.option("--gateway", help="Which pole, where two have such a device.")
+@click.option("--by", help="Who wants it.  [default: your login]")
+@click.option("--wait", is_flag=True, help="Until something has come of it; exit 1 unless it was done.")
+@JSON
+@tells_problems
+def command(
+    centre: Path,
+    device: str,
+    point: str,
+    value: float,
+    expires: float,
+    gateway: str | None,
+    by: str | None,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Set POINT of DEVICE to VALUE, in the unit that the API shows; through the running worker of CENTRE."""
+    import getpass
+
+    from ingest.client import await_result, give
+
+    config = load_config(centre)
+    wanted = {"device": device, "point": point, "value": value, "expires_s": expires, "gateway": gateway}
+    answer = give(config, wanted | {"by": by or getpass.getuser()})
+    if wait:
+        answer = await_result(config, answer["id"])
+    if as_json:
+        _print_json(answer)
+    else:
+        print(_command_line(answer) if wait else f"{answer['id']}  on its way to {answer['gateway']}")
+    if wait and answer["status"] != "done":
+        raise SystemExit(1)
+
+
+@cli.command()
+@CENTRE
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@JSON
+@tells_problems
+def commands(centre: Path, limit: int, as_json: bool) -> None:
+    """List the newest commands, who gave them, and what came of them."""
+    from ingest.client import ask
+
+    config = load_config(centre)
+    answer = ask(config, f"/api/v1/commands?limit={limit}")
+    if answer is None:
+        raise ConfigError([Problem(config.api.url, 0, "", "nothing listens; is `ingest run` running?")])
+    if as_json:
+        _print_json(answer)
+        return
+    for one in answer["commands"]:
+        print(_command_line(one))
+    if not answer["commands"]:
+        print("no command has been given")
+
+
+def _command_line(one: Any) -> str:
+    result = one["result"] or {}
+    read = result.get("value")
+    parts = [
+        _utc(one["issued"]),
+        one["id"][:8],
+        f"{one['gateway']}:{one['device']}.{one['point']} = {one['value']:g} {one['unit']}",
+        f"by {one['by']}",
+        one["status"] + ("" if read is None else f", reads {read:g}"),
+    ]
+    return "  ".join(parts) + (f": {result['text']}" if result.get("text") else "")
+
+
+@cli.command()
+@CENTRE
 @JSON
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many rows or events.")
 @tells_problems

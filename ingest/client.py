@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,10 @@ from ingest.loading import load_memory
 from ingest.queries import GAPS
 from ingest.rows import StoreDown
 from ingest.store_duckdb import DuckdbStore, StoreMismatch
+
+LOOK_AGAIN_S = 0.2
+OVERDUE_S = 5.0
+"""How long a person waits beyond the expiry: a pole that is there says "expired" within a second."""
 
 PATIENCE_S = 30.0
 """A stream's heartbeat comes every 10 s: silence for three of them means that the worker is gone."""
@@ -32,6 +37,31 @@ def ask(config: CentreConfig, path: str) -> Any:
     if response.status != 200:
         raise _problem(config, f"{path}: {answer.get('detail', response.reason)}")
     return answer
+
+
+def give(config: CentreConfig, wanted: dict[str, object]) -> Any:
+    """Give a command to a running worker: its answer. ConfigError with the worker's words when it refuses."""
+    try:
+        with _ask(config, "POST", "/api/v1/commands", json.dumps(wanted)) as response:
+            answer = json.loads(response.read())
+    except ConnectionRefusedError:
+        raise _problem(config, "nothing listens; is `ingest run` running?") from None
+    if response.status != 202:
+        raise _problem(config, str(answer.get("detail", response.reason)))
+    return answer
+
+
+def await_result(config: CentreConfig, id_: str) -> Any:
+    """The command once something has come of it, or once nothing can be expected any more."""
+    while True:
+        found = ask(config, f"/api/v1/commands/{id_}")
+        if found is None:
+            raise _problem(config, "the worker has ended")
+        if found["status"] not in ("waiting", "overdue"):
+            return found
+        if found["status"] == "overdue" and time.time() * 1e6 > found["expires"] + OVERDUE_S * 1e6:
+            return found
+        time.sleep(LOOK_AGAIN_S)
 
 
 def follow(config: CentreConfig) -> Iterator[tuple[str, Any]]:
@@ -70,8 +100,13 @@ def read_gaps(config: CentreConfig, limit: int) -> dict[str, Any]:
 
 
 def _get(config: CentreConfig, path: str) -> http.client.HTTPResponse:
+    return _ask(config, "GET", path)
+
+
+def _ask(config: CentreConfig, method: str, path: str, body: str | None = None) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection(urlsplit(config.api.url).hostname or "", config.api.port, PATIENCE_S)
-    connection.request("GET", path, headers={"Connection": "close"})
+    headers = {"Connection": "close"} | ({} if body is None else {"Content-Type": "application/json"})
+    connection.request(method, path, body, headers)
     return connection.getresponse()
 
 

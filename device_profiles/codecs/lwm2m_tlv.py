@@ -41,6 +41,8 @@ def decode_tlv(data: bytes, base: Path, kinds: Kinds | None = None) -> dict[Path
     found: dict[Path, Scalar] = {}
     typed = _Types(base[0], kinds)
     _walk(data, 0, len(data), base, typed, found)
+    if len(base) > 2 and any(path[: len(base)] != base for path in found):
+        raise TlvError("another resource than the one that was asked for")
     return found
 
 

@@ -34,7 +34,7 @@ class TaggedCodec:
         self._first = layout.head_size
 
     def parse(self, data: bytes) -> Parsed:
-        """What the payload says; items with an unknown tag are kept as text."""
+        """What the payload says; items with an unknown tag, or said again, are kept as text."""
         body = unwrap(self.layout, data)
         heads = {field.name: body[field.place or 0 : (field.place or 0) + field.width] for field in self._fixed}
         values: dict[str, Value] = {}
@@ -46,11 +46,11 @@ class TaggedCodec:
             reasons |= {} if reason is Reason.NONE else {field.name: reason}
         for tag, item in self._items(body):
             known = self._fields.get(tag)
-            if known is not None and len(item) == known[0].width:
+            if known is not None and len(item) == known[0].width and known[0].name not in values:
                 name = known[0].name
                 values[name], reason = known[1](item)
                 reasons |= {} if reason is Reason.NONE else {name: reason}
-            elif tag in self._heads:
+            elif tag in self._heads and self._heads[tag].name not in heads:
                 heads[self._heads[tag].name] = item
             else:
                 unknown[f"{tag:#x}"] = item.hex().upper()
@@ -144,10 +144,10 @@ class PrintedCodec:
     ) -> None:
         """One item to where it belongs."""
         field = self._fields.get(key)
-        if field is not None:
+        if field is not None and field.name not in values:
             values[field.name], reason = value_of(field, read_raw(field, text.encode()))
             reasons |= {} if reason is Reason.NONE else {field.name: reason}
-        elif key in self._heads:
+        elif key in self._heads and self._heads[key].name not in heads:
             heads[self._heads[key].name] = text.encode()
         else:
             unknown[key] = text

@@ -73,10 +73,10 @@ class CallingDevice:
         reports = getattr(self.talker, "reports", None)
         said = [self.talker.report(values, at)] if reports is None else reports(values, at)
         made = [self._sent(key, data, at, values) for key, data in said]
-        if made:
+        if made:  # a device may have nothing to say: no state has changed, or nobody asks for it yet
             made[0].fault = fault
-        self.memory.add(made)
-        self.news.set()
+            self.memory.add(made)
+            self.news.set()
 
     def _sent(self, key: bytes, data: bytes, at: int, values: dict[str, Value]) -> Sent:
         readings = getattr(self.talker, "readings", None)

@@ -13,7 +13,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """One installed device that calls. ``id``: as its protocol says it; ``device``: its name in the city.
 
     ``secret``: password, key or authentication code, as the protocol has one; ``report``: seconds between two reports
-    where the site knows better than the profile. A ``disabled`` one is turned away like a stranger.
+    where this one reports more seldom than its profile says. A ``disabled`` one is turned away like a stranger.
     """
 
     id: str
@@ -46,7 +46,7 @@ def series_entries(caller: Caller, place: int) -> list[SeriesEntry]:
             point.quantity,
             point.unit,
             "text" if point.text else "number",
-            caller.report or max(point.report, point.period),
+            max(point.report, point.period, caller.report or 0.0),
         )
         for point in caller.profile.points
     ]

@@ -3,6 +3,7 @@
 FUZZ=long runs ten million inputs instead of a hundred thousand.
 """
 
+import contextlib
 import os
 import random
 import tracemalloc
@@ -100,10 +101,8 @@ def test_hostile_contents() -> None:
     seeds += [b"21.5", encode_links(parse_links(b'</>;rt="oma.lwm2m",</3303/0>')), b'[{"n":"/3/0/0","vlo":"66:0"}]']
     dice = random.Random(SEED)
     for data in hostile(seeds, ROUNDS // 2):
-        try:
+        with contextlib.suppress(Lwm2mError):
             decode_content(Content(base=(3, 0), format=dice.choice(formats), payload=data, now=1e9))
-        except Lwm2mError:
-            pass
         try:
             parse_links(data)
         except LinkFormatError:
@@ -115,10 +114,8 @@ def test_deep_nesting_and_great_lengths_take_no_memory() -> None:
     tracemalloc.start()
     for data in (b"\x80" * 60_000, b"\x08\x00\xff" * 20_000, b"\xd8\x00\xff\xff\xff" * 9_000, b"[" * 60_000):
         for base in ((3,), (3, 0)):
-            try:
+            with contextlib.suppress(TlvError):
                 decode_tlv(data, base)
-            except TlvError:
-                pass
         for format in (SENML_JSON, SENML_CBOR, JSON):
             try:
                 decode_content(Content(base=(3, 0), format=format, payload=data))

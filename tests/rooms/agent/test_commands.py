@@ -1,0 +1,441 @@
+"""Commands in the running agent, in virtual time: before the next poll, within bounds, written once, judged by what is
+read back. Real plan, bus and hand-over; the wire and the gateway are faked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from device_profiles.codecs.modbus_pdu import (
+    DEVICE_BUSY,
+    ILLEGAL_FUNCTION,
+    Read,
+    WriteMany,
+    WriteOne,
+    decode_request,
+    encode_exception,
+    encode_reply,
+)
+from device_profiles.commands import Command, CommandOutcome, CommandResult, decode_result, encode_command
+from device_profiles.handover import CommandMessage, ResultMessage, encode
+from device_profiles.quality import Reason
+from edge_agent import service
+from edge_agent.assembly import Agent
+from edge_agent.config import load_config
+from edge_agent.links import LinkTarget
+from tests.rooms.agent.sites import FakeGateway, start
+from tests.rooms.agent.wire import CLEAN, DEAD, FakeUnit, Fate, MemoryLink
+from tests.virtual_time import START_MICROSECONDS, VirtualClock, run_virtual
+
+PROFILES = Path(__file__).parents[2] / "drills" / "profiles"
+LATE = 1.0
+"""Seconds for which a line is listened to before the first question: the profile's late_ms."""
+
+LEVEL, VALVE = 0, 3
+"""Addresses of the drill lamp's points."""
+
+
+@dataclass
+class Lamp(FakeUnit):
+    """A unit that keeps what is written. `at_write`, `at_read`: what becomes of its answers; `numb`: it does not obey;
+    `slow`: it obeys at the n-th read after the write; `unknown`: functions that it does not know."""
+
+    words: dict[int, int] = field(default_factory=lambda: {0: 10_000, 1: 0, 2: 0x4396, 3: 0x0001})
+    coils: dict[int, int] = field(default_factory=lambda: {0: 0})
+    writes: list[WriteOne | WriteMany] = field(default_factory=list)
+    at_write: Fate = CLEAN
+    at_read: Fate = CLEAN
+    numb: bool = False
+    slow: int = 0
+    unknown: tuple[int, ...] = ()
+    refusal: int = 0
+    log: list[str] = field(default_factory=list)
+    _later: list[WriteOne | WriteMany] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.registers = lambda read, n: [self.words[read.address + i] for i in range(read.count)]
+
+    def reply(self, pdu: bytes, fate: Fate) -> bytes:
+        request = decode_request(pdu)
+        if isinstance(request, Read):
+            return self._read(request, pdu, fate)
+        self.log.append("write")
+        if request.function in self.unknown:
+            return encode_exception(request.function, ILLEGAL_FUNCTION)
+        self.writes.append(request)
+        if self.refusal:
+            return encode_exception(request.function, self.refusal)
+        if self.slow:
+            self._later.append(request)
+        elif not self.numb:
+            self._obey(request)
+        return encode_reply(request)
+
+    def meet(self, pdu: bytes) -> None:
+        """Before each question: its fate. A write whose answer is lost is obeyed all the same."""
+        request = decode_request(pdu)
+        fate = self.at_read if isinstance(request, Read) else self.at_write
+        self.fate = lambda n: fate
+        if fate.silent and not isinstance(request, Read):
+            self.reply(pdu, CLEAN)
+
+    def _read(self, request: Read, pdu: bytes, fate: Fate) -> bytes:
+        self.log.append("read")
+        if self._later:
+            self.slow -= 1
+            if not self.slow:
+                self._obey(self._later.pop())
+        if request.function == 1:
+            self.reads.append(request)
+            return encode_reply(request, bytes([self.coils[request.address]]))
+        return super().reply(pdu, fate)
+
+    def _obey(self, request: WriteOne | WriteMany) -> None:
+        if isinstance(request, WriteOne):
+            (self.coils if request.function == 5 else self.words)[request.address] = request.value
+        else:
+            for i in range(request.count):
+                self.words[request.address + i] = int.from_bytes(request.data[2 * i : 2 * i + 2], "big")
+
+
+class LampLine(MemoryLink):
+    """A line that lets its lamps know what they are asked before they answer."""
+
+    def _ask(self, address: int, pdu: bytes, at: float, transaction: int) -> None:
+        unit = self.units.get(address)
+        if isinstance(unit, Lamp):
+            unit.meet(pdu)
+        super()._ask(address, pdu, at, transaction)
+
+
+class Commander(FakeGateway):
+    """A gateway that hands commands down and keeps the results."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.results: list[CommandResult] = []
+
+    def take(self, message: object) -> object:  # type: ignore[override]  # results need no answer
+        if isinstance(message, ResultMessage):
+            self.results.append(decode_result(message.payload))
+            return None
+        return super().take(message)
+
+    def command(self, point: str, value: float, id_: str = "a" * 32, left: float = 60.0, device: str = "lamp-1") -> None:
+        command = Command(id_, device, point, value, START_MICROSECONDS, START_MICROSECONDS + 60_000_000, "test")
+        self._writers[-1].write(encode(CommandMessage(encode_command(command), left)))
+
+    async def result(self) -> CommandResult:
+        await self.until(lambda: bool(self.results))
+        return self.results.pop(0)
+
+
+Story = Callable[[Commander, list[MemoryLink]], Awaitable[None]]
+
+
+def run_story(folder: Path, units: list[FakeUnit], story: Story, url: str = "", rows: str = "") -> Agent:
+    """An agent with these units on one line, through a story, to its end."""
+    devices = "".join(
+        f'[[devices]]\nname = "lamp-{n}"\nprofile = "drill-lamp"\nlink = "line"\nunit = {n}\n{rows}\n'
+        for n in (unit.address for unit in units)
+    )
+    (folder / "site.toml").write_text(
+        f'[site]\nname = "test-1"\nprofiles = ["{PROFILES}"]\n[gateway]\nsocket = "gw.sock"\n'
+        f'[[links]]\nname = "line"\nurl = "{url or "serial:///dev/none?baud=9600"}"\n{devices}'
+    )
+    config = load_config(folder / "site.toml")
+
+    links: list[MemoryLink] = []
+
+    def open_link(target: LinkTarget) -> MemoryLink:
+        links.append(LampLine(target, units))
+        return links[-1]
+
+    async def main() -> Agent:
+        gateway = Commander(folder / "gw.sock")
+        server = await start(gateway)
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(service.run(config, VirtualClock(), stop, None, open_link))
+            await gateway.until(lambda: gateway.manifest is not None)
+            await story(gateway, links)
+            stop.set()
+            agent = await running
+        gateway.drop_connections()
+        server.close()
+        await server.wait_closed()
+        return agent
+
+    return run_virtual(main(), limit=10_000)
+
+
+def commanded(folder: Path, unit: Lamp, point: str, value: float, url: str = "", rows: str = "") -> CommandResult:
+    """The result of one command."""
+    found: list[CommandResult] = []
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        await asyncio.sleep(LATE + 2)
+        gateway.command(point, value)
+        found.append(await gateway.result())
+
+    agent = run_story(folder, [unit], story, url, rows)
+    assert agent.outbox.empty
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("point", "value", "functions"), [("lamp", 1, [5]), ("level", 55.5, [6]), ("setpoint", 298.25, [16]), ("valve", 1, [6])]
+)
+def test_each_kind_of_point_is_written_and_read_back(
+    point: str, value: float, functions: list[int], tmp_path: Path
+) -> None:
+    unit = Lamp(1)
+    result = commanded(tmp_path, unit, point, value)
+    assert (result.outcome, result.value, result.code, result.text) == (CommandOutcome.DONE, value, 0, "")
+    assert [write.function for write in unit.writes] == functions
+
+
+def test_the_other_bits_of_a_register_stay_as_they_are(tmp_path: Path) -> None:
+    unit = Lamp(1)
+    unit.words[VALVE] = 0x8001
+    commanded(tmp_path, unit, "valve", 1)
+    assert unit.words[VALVE] == 0x8005
+
+
+@pytest.mark.parametrize(("url", "rows"), [("tcp://192.0.2.1:502", ""), ("rtu+tcp://192.0.2.1:9000", "")])
+def test_on_other_links_too(url: str, rows: str, tmp_path: Path) -> None:
+    unit = Lamp(1)
+    assert commanded(tmp_path, unit, "level", 40, url, rows).value == 40
+    assert unit.words[LEVEL] == 4000
+
+
+def test_a_command_goes_before_every_poll_of_a_busy_line(tmp_path: Path) -> None:
+    units = [Lamp(n) for n in range(1, 13)]
+    for unit in units[1:]:
+        unit.log = units[0].log  # one log of the line
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        await asyncio.sleep(LATE + 5)
+        for n in range(20):
+            await asyncio.sleep(0.0137 * n)
+            before = len(units[0].log)
+            gateway.command("level", 20 + n, f"{n:032x}", device="lamp-1")
+            assert (await gateway.result()).outcome is CommandOutcome.DONE
+            log = units[0].log[before:]
+            assert "write" in log[:2], f"at most the exchange in flight goes before it: {log}"
+
+    agent = run_story(tmp_path, list(units), story)
+    skipped = sum({id(job.unit): job.unit.skipped for job in agent.pollers[0].jobs}.values())
+    assert skipped > 0, "the line was indeed over-committed"
+
+
+@pytest.mark.parametrize(
+    ("point", "value", "words"),
+    [
+        ("level", 9.99, "outside 10 to 100"),
+        ("level", 100.01, "outside"),
+        ("fault", 1, "cannot be written"),
+        ("lamp", 0.5, "0 or 1"),
+        ("nothing", 1, "no point"),
+    ],
+)
+def test_what_the_profile_does_not_allow_is_never_sent(point: str, value: float, words: str, tmp_path: Path) -> None:
+    unit = Lamp(1)
+    result = commanded(tmp_path, unit, point, value)
+    assert (result.outcome, result.value) == (CommandOutcome.REFUSED, None)
+    assert words in result.text and not unit.writes
+
+
+def test_a_device_that_is_not_ours(tmp_path: Path) -> None:
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        gateway.command("level", 50, device="somebody")
+        assert (await gateway.result()).outcome is CommandOutcome.REFUSED
+
+    run_story(tmp_path, [Lamp(1)], story)
+
+
+def test_a_unit_that_says_yes_and_does_not_obey(tmp_path: Path) -> None:
+    unit = Lamp(1, numb=True)
+    result = commanded(tmp_path, unit, "level", 50)
+    assert (result.outcome, result.value, result.text) == (CommandOutcome.FAILED, 100.0, "it reads 100 % after the write")
+    assert len(unit.writes) == 1
+
+
+def test_a_driver_that_fades_is_looked_at_again(tmp_path: Path) -> None:
+    unit = Lamp(1, slow=3)
+    assert commanded(tmp_path, unit, "level", 50).outcome is CommandOutcome.DONE
+    assert len(unit.writes) == 1
+
+
+@pytest.mark.parametrize(("code", "reason"), [(2, Reason.EXCEPTION), (4, Reason.EXCEPTION), (DEVICE_BUSY, Reason.BUSY)])
+def test_a_unit_that_says_no(code: int, reason: Reason, tmp_path: Path) -> None:
+    unit = Lamp(1, refusal=code)
+    result = commanded(tmp_path, unit, "level", 50)
+    assert (result.outcome, result.reason) == (CommandOutcome.FAILED, reason)
+    assert f"exception {code}" in result.text and len(unit.writes) == 1
+
+
+def test_a_unit_that_knows_only_the_functions_for_several(tmp_path: Path) -> None:
+    unit = Lamp(1, unknown=(6,))
+    assert commanded(tmp_path, unit, "level", 50).outcome is CommandOutcome.DONE
+    assert [write.function for write in unit.writes] == [16]
+
+
+def test_a_write_whose_answer_is_lost_is_read_back_and_not_repeated(tmp_path: Path) -> None:
+    unit = Lamp(1, at_write=DEAD)
+    result = commanded(tmp_path, unit, "level", 50)
+    assert (result.outcome, result.value) == (CommandOutcome.DONE, 50)
+    assert "not answered (timeout)" in result.text and len(unit.writes) == 1
+
+
+def test_a_write_that_was_lost_is_not_repeated_either(tmp_path: Path) -> None:
+    unit = Lamp(1, at_write=DEAD, numb=True)
+    result = commanded(tmp_path, unit, "level", 50)
+    assert (result.outcome, result.value, len(unit.writes)) == (CommandOutcome.FAILED, 100, 1)
+
+
+@pytest.mark.parametrize("fate", [Fate(flip=20), Fate(cut=5), Fate(delay=0.5)])
+def test_a_damaged_or_late_answer_to_a_write_is_judged_by_reading(fate: Fate, tmp_path: Path) -> None:
+    unit = Lamp(1, at_write=fate)
+    result = commanded(tmp_path, unit, "level", 50)
+    assert (result.outcome, result.value, len(unit.writes)) == (CommandOutcome.DONE, 50, 1)
+
+
+def test_a_silent_unit(tmp_path: Path) -> None:
+    unit = Lamp(1, at_write=DEAD, at_read=DEAD, numb=True)
+    result = commanded(tmp_path, unit, "level", 50)
+    assert (result.outcome, result.reason, len(unit.writes)) == (CommandOutcome.FAILED, Reason.TIMEOUT, 1)
+
+
+def test_a_write_that_was_answered_and_cannot_be_read_back_is_unknown(tmp_path: Path) -> None:
+    unit = Lamp(1, at_read=DEAD)
+    result = commanded(tmp_path, unit, "level", 50)
+    assert (result.outcome, result.reason, len(unit.writes)) == (CommandOutcome.UNKNOWN, Reason.TIMEOUT, 1)
+
+
+def test_a_second_command_after_an_unanswered_one_is_written_at_once_and_not_taken_for_the_first(tmp_path: Path) -> None:
+    unit = Lamp(1, at_write=Fate(delay=0.6))
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        await asyncio.sleep(LATE + 2)
+        gateway.command("level", 50, "1" * 32)
+        gateway.command("level", 60, "2" * 32)
+        results = [await gateway.result(), await gateway.result()]
+        assert [(result.outcome, result.value) for result in results] == [
+            (CommandOutcome.DONE, 50),
+            (CommandOutcome.DONE, 60),
+        ]
+
+    run_story(tmp_path, [unit], story)
+    assert [write.value for write in unit.writes if isinstance(write, WriteOne)] == [5000, 6000]
+
+
+def test_an_expired_command_is_not_executed(tmp_path: Path) -> None:
+    unit = Lamp(1)
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        gateway.command("level", 50, left=LATE / 2)  # the line is still being listened to
+        result = await gateway.result()
+        assert (result.outcome, result.reason) == (CommandOutcome.EXPIRED, Reason.EXPIRED)
+
+    run_story(tmp_path, [unit], story)
+    assert not unit.writes
+
+
+def test_a_line_that_cannot_be_opened_is_told_at_once(tmp_path: Path) -> None:
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        await asyncio.sleep(LATE + 2)
+        links[0].down = "pulled out"
+        links[0].lose("pulled out")
+        await asyncio.sleep(20)
+        gateway.command("level", 50)
+        began = asyncio.get_running_loop().time()
+        result = await gateway.result()
+        assert (result.outcome, result.reason) == (CommandOutcome.FAILED, Reason.LINK_DOWN)
+        assert asyncio.get_running_loop().time() - began < 1, "the pause before the next attempt is cut short"
+        links[0].down = ""
+        gateway.command("level", 60, "b" * 32)
+        assert (await gateway.result()).outcome is CommandOutcome.DONE
+
+    run_story(tmp_path, [Lamp(1)], story)
+
+
+def test_a_line_that_is_lost_over_the_write_is_read_when_it_is_back(tmp_path: Path) -> None:
+    unit = Lamp(1, at_write=DEAD)
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        await asyncio.sleep(LATE + 2)
+        gateway.command("level", 50)
+        while not unit.writes:  # noqa: ASYNC110 - virtual time: each look costs a millisecond of nothing
+            await asyncio.sleep(0.001)
+        links[0].lose("pulled out")
+        result = await gateway.result()
+        assert (result.outcome, result.value) == (CommandOutcome.DONE, 50)
+
+    run_story(tmp_path, [unit], story)
+    assert len(unit.writes) == 1
+
+
+def test_a_command_that_comes_again_is_answered_again_and_executed_once(tmp_path: Path) -> None:
+    unit = Lamp(1)
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        await asyncio.sleep(LATE + 2)
+        for _ in range(3):
+            gateway.command("level", 50)
+        first = await gateway.result()
+        gateway.drop_connections()
+        await gateway.until(lambda: len(gateway.hellos) == 2)
+        assert await gateway.result() == first, "said again on a new connection"
+        gateway.command("level", 50)
+        assert await gateway.result() == first
+
+    run_story(tmp_path, [unit], story)
+    assert len(unit.writes) == 1
+
+
+def test_at_a_stop_every_command_has_its_end(tmp_path: Path) -> None:
+    ends: list[Commander] = []
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        gateway.command("level", 50)  # the line is still being listened to
+        await asyncio.sleep(LATE / 4)
+        ends.append(gateway)
+
+    run_story(tmp_path, [Lamp(1)], story)
+    (result,) = ends[0].results
+    assert (result.outcome, result.reason) == (CommandOutcome.FAILED, Reason.SHUTDOWN)
+    assert ends[0].bye is not None
+
+
+def test_a_silent_unit_that_is_only_probed_is_commanded_all_the_same(tmp_path: Path) -> None:
+    unit = Lamp(1, at_write=DEAD, at_read=DEAD, numb=True)
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        await asyncio.sleep(LATE + 120)
+        unit.at_write = unit.at_read = CLEAN
+        unit.numb = False
+        gateway.command("level", 50)
+        assert (await gateway.result()).outcome is CommandOutcome.DONE
+
+    agent = run_story(tmp_path, [unit], story)
+    assert agent.pollers[0].jobs[0].unit.breaker.opened == 1
+
+
+def test_the_next_poll_reports_what_was_written(tmp_path: Path) -> None:
+    read: list[float] = []
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        await asyncio.sleep(LATE + 2)
+        gateway.command("level", 50)
+        await gateway.result()
+        await asyncio.sleep(1)
+        newest = gateway.batches[max(gateway.batches)]
+        read.extend(newest.values)
+
+    run_story(tmp_path, [Lamp(1)], story)
+    assert 50.0 in read
