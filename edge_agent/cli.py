@@ -11,21 +11,30 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from device_profiles.ledger import Ledger
 from device_profiles.loader import load_library
+from device_profiles.maps.points import BAUDS
 from device_profiles.problems import ConfigError, nearest
+from device_profiles.profiles import LineSettings
 from edge_agent.clock import SystemClock
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig, load_config
+from edge_agent.links import line_of
 from edge_agent.loads import link_loads
 from edge_agent.precise_loop import run as run_precisely
 
+if TYPE_CHECKING:
+    from edge_agent.search import Way  # a running agent searches nothing
+
 SITE = click.argument("site", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Data as JSON on stdout.")
+
+#: How meters leave the factory (DL/T 645-2007, 4.2; CJ/T 188).
+METER_LINE = LineSettings(2400, "E")
 
 
 class Refusal(Exception):
@@ -127,7 +136,7 @@ def read(site: Path, device: str, save: Path | None, as_json: bool) -> None:
     """Poll DEVICE of SITE once: bytes, value, unit and quality of each point. The agent must not hold the
     link."""
     from edge_agent.assembly import protocols_on
-    from edge_agent.transcripts import Tape, transcript
+    from edge_agent.transcripts import Tape, title_of, transcript
     from edge_agent.visits import LinkTrouble, open_bus, read_device
 
     config = load_config(site)
@@ -144,7 +153,7 @@ def read(site: Path, device: str, save: Path | None, as_json: bool) -> None:
     except LinkTrouble as trouble:
         raise Refusal(f"{link.name} is down: {trouble}") from None
     if save is not None:
-        save.write_text(transcript([f"{target.profile.model}, unit {target.unit}, {link.url}"], tape.clear()))
+        save.write_text(transcript(title_of(target, link), tape.clear()), encoding="utf-8")
     if as_json:
         _print_json({"device": target.name, "profile": target.profile.model, "points": rows})
     else:
@@ -189,28 +198,80 @@ class Units(click.ParamType[list[int]]):
         return sorted(found)
 
 
+class Lines(click.ParamType[list[LineSettings]]):
+    """Speeds: `9600`, `2400E`, `9600N,4800N,2400E`; without a letter N, at 2400 baud and below E."""
+
+    name = "bauds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[LineSettings]:
+        """In the order given; click's own error when one is none."""
+        found = []
+        for part in str(value).upper().split(","):
+            digits = part.strip().rstrip("NEO")
+            if not digits.isdigit() or int(digits) not in BAUDS or len(part.strip()) > len(digits) + 1:
+                self.fail(f"{part!r} is no speed: 9600, or 2400E", param, ctx)
+            parity = part.strip()[len(digits) :] or ("E" if int(digits) <= 2400 else "N")
+            found.append(LineSettings(int(digits), parity))
+        return found
+
+
+class Protocols(click.ParamType[list[str]]):
+    """Protocols that a scan knows, with commas."""
+
+    name = "protocols"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """In the order given; click's own error when one is none."""
+        from edge_agent.search import SEARCHED
+
+        found = [part.strip() for part in str(value).split(",")]
+        for part in found:
+            if part not in SEARCHED:
+                self.fail(f"{part!r} is none of {', '.join(SEARCHED)} ({nearest(part, SEARCHED)})", param, ctx)
+        return found
+
+
 @cli.command()
 @SITE
 @click.argument("link")
-@click.option("--units", type=Units(), default="1-247", show_default=True, help="Which addresses to ask.")
+@click.option("--units", type=Units(), default="1-247", show_default=True, help="Which Modbus addresses to ask.")
+@click.option("--bauds", type=Lines(), help="Speeds: 9600,2400E (default: the link's own, for meters also 2400E).")
+@click.option("--protocols", type=Protocols(), help="modbus,dlt645,cjt188 (default: all that the link can carry).")
 @click.option("--timeout", "timeout_ms", default=200, show_default=True, help="Milliseconds to wait for each.")
+@click.option("--meter-timeout", "meter_ms", default=700, show_default=True, help="The same for meters.")
 @JSON
 @tells
-def scan(site: Path, link: str, units: list[int], timeout_ms: int, as_json: bool) -> None:
-    """Look which units answer on LINK of SITE, and what they may be: one harmless read each."""
-    from edge_agent import visits
+def scan(
+    site: Path,
+    link: str,
+    units: list[int],
+    bauds: list[LineSettings] | None,
+    protocols: list[str] | None,
+    timeout_ms: int,
+    meter_ms: int,
+    as_json: bool,
+) -> None:
+    """Look who answers on LINK of SITE by harmless reads, what it may be, and propose the rows of site.toml."""
+    from edge_agent import search, visits
     from edge_agent.progress import Progress
+    from edge_agent.proposals import propose
 
     config = load_config(site)
     target = _link(config, link)
-    library = load_library().values()
-    found: list[visits.Found] = []
+    wanted = search.Search(
+        units=units,
+        ways=_ways(target, protocols, bauds),
+        patience=timeout_ms / 1000,
+        meter_patience=meter_ms / 1000,
+    )
+    spoken = tuple({way.protocol: None for way in wanted.ways})
+    library = {**load_library(), **{device.profile.model: device.profile for device in config.devices}}.values()
+    found: list[search.Found] = []
 
     async def visit() -> None:
-        async with visits.open_bus(target, SystemClock()) as bus:
-            with Progress(len(units)) as progress:
-                rows = visits.scan(bus, units, library, timeout_ms / 1000, progress)
-                found.extend([row async for row in rows])
+        async with visits.open_bus(target, SystemClock(), protocols=spoken) as bus:
+            with Progress(wanted.steps) as progress:
+                found.extend([row async for row in search.search(bus, wanted, library, progress)])
 
     try:
         run_precisely(visit())
@@ -219,11 +280,30 @@ def scan(site: Path, link: str, units: list[int], timeout_ms: int, as_json: bool
     if as_json:
         _print_json({"link": target.name, "found": found})
     else:
-        for row in found:
-            print(f"unit {row.unit:3}  {', '.join(row.models) or 'answers, but fits no profile of the library'}")
-        print(f"{len(found)} of {len(units)} addresses answered", file=sys.stderr)
+        print("\n".join(propose(config, target, row) for row in found), end="")
+        print(f"{len(found)} units answered {wanted.steps} questions", file=sys.stderr)
     if not found:
         raise SystemExit(1)
+
+
+def _ways(link: LinkConfig, protocols: list[str] | None, bauds: list[LineSettings] | None) -> list[Way]:
+    """Each protocol at each speed; Refusal for what the link cannot carry."""
+    from edge_agent.search import METERS, SEARCHED, Way
+
+    own = line_of(link.target)
+    if link.target.framing == "tcp":
+        if set(protocols or ()) & set(METERS):
+            raise Refusal(f"{link.name} is Modbus TCP: it carries no meters")
+        protocols = ["modbus"]
+    if link.target.kind != "serial":
+        if bauds:
+            raise Refusal(f"{link.name} has no speed that we could change: {link.url}")
+        return [Way(protocol) for protocol in protocols or SEARCHED]
+    ways = []
+    for protocol in protocols or SEARCHED:
+        lines = bauds or [own, *([METER_LINE] if protocol in METERS and own != METER_LINE else [])]
+        ways += [Way(protocol, None if line == own else line) for line in lines]
+    return ways
 
 
 @cli.command()

@@ -32,8 +32,8 @@ from edge_agent.bus import Bus, Outcome
 from edge_agent.clock import stamp
 from edge_agent.questions import Question
 
-#: Seconds after which a point that reads otherwise is looked at again: a driver that fades, a valve that turns. Polls
-#: go on meanwhile.
+#: Seconds after which a point that reads otherwise, or a silent unit, is looked at again: a driver that fades, a valve
+#: that turns, a controller that is busy with what it was told. Polls go on meanwhile.
 LOOKS = (0.3, 1.0, 3.0)
 
 #: Exceptions of a serial server that speaks for a unit which did not (V1.1b3, 7): as good as silence.
@@ -139,6 +139,8 @@ class Errand:
         outcome = await self._read(bus, ledger, heard)
         if (later := self._later(outcome)) is not None:
             return later
+        if outcome.answer is None and (pause := next(self._looks, None)) is not None:
+            return self._clock.monotonic() + pause
         if outcome.answer is None or outcome.answer.exception:
             if self._reply is Reason.TIMEOUT and outcome.reason is Reason.TIMEOUT:
                 self._end(CommandOutcome.FAILED, Reason.TIMEOUT, "no answer to the write, nor to a read after it")

@@ -83,6 +83,8 @@ class LinkPoller:
         while not self._stopping:
             if not self.bus.up and not await self._open():
                 return
+            if self._stopping:  # before it had listened for long enough to speak
+                return
             errand = self._errands.take(self._clock.monotonic())
             if errand is not None:
                 await self._go(errand)

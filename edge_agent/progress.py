@@ -24,14 +24,15 @@ class Progress:
             except ModuleNotFoundError:
                 return self  # a pole need not have it
             self._bar = Bar(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("unit", total=self._total)
+            self._task = self._bar.add_task("", total=self._total)
             self._bar.start()
         return self
 
-    def __call__(self, unit: int) -> None:
-        """One more address is being asked."""
+    def __call__(self, who: str, more: int = 0) -> None:
+        """One more address is being asked; or, with `more`, there are so many more to ask than was thought."""
+        self._total += more
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, description=f"unit {unit}")
+            self._bar.update(self._task, advance=not more, total=self._total, description=who)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from edge_agent.config import DeviceConfig, LinkConfig
+
 
 class Tape:
     """Records both directions; bytes of one direction in a row make one line."""
@@ -24,6 +26,16 @@ class Tape:
         lines = [f"{mark} {data.hex(' ').upper()}" for mark, data in self._lines]
         self._lines.clear()
         return lines
+
+
+def title_of(device: DeviceConfig, link: LinkConfig) -> list[str]:
+    """A transcript's comment lines: model, unit and link, then what the unit has of its own, one `key: value` each."""
+    lines = [f"{device.profile.model}, unit {device.unit}, {link.url}"]
+    if device.line is not None:
+        lines.append(f"line: {device.line.baud} 8{device.line.parity}{device.line.stop}")
+    if device.framing != "rtu":
+        lines.append(f"framing: {device.framing}")
+    return lines
 
 
 def transcript(title: Iterable[str], lines: Iterable[str]) -> str:

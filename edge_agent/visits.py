@@ -1,33 +1,30 @@
-"""Visits to the wire by hand: one poll of a device, one question to every unit of a site, a search for units
-on a link.
+"""Visits to the wire by hand: one poll of a device, one question to every unit of a site (a search for units: `search`).
 
-They use the same bus, plan and decoders as the running agent, take the link for themselves while they last,
-and ask nothing that might do harm: only spans of the plan, or single points that no profile of the library
-warns against.
+They use the same bus, plan and decoders as the running agent, take the link for themselves while they last, and ask
+nothing but reads of the plan.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
 from device_profiles.clock import Clock
-from device_profiles.codecs.modbus_pdu import Read
 from device_profiles.ledger import Ledger
-from device_profiles.profiles import READ_FUNCTION, DeviceProfile, Point, RegisterPoint
+from device_profiles.maps.meter_items import ItemPoint
+from device_profiles.profiles import Point, RegisterPoint
 from device_profiles.quality import Reason, split_code
 from device_profiles.readings import Value
-from device_profiles.registers import decode_value
 from device_profiles.spans import BIT_TABLES
 from edge_agent.assembly import protocols_on, questions_of
 from edge_agent.bus import Bus, Outcome
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
 from edge_agent.links import make_link
-from edge_agent.questions import LATE_SECONDS, Question
+from edge_agent.questions import LATE_SECONDS
 from edge_agent.transcripts import Tape
 
 
@@ -36,7 +33,7 @@ class LinkTrouble(Exception):
 
 
 class ReadPoint(msgspec.Struct, frozen=True):
-    """One value as `kuimen agent read` shows it; `hex`: its registers as they came over the wire."""
+    """One value as `kuimen agent read` shows it; `hex`: its own bytes as they came over the wire."""
 
     point: str
     hex: str
@@ -44,13 +41,6 @@ class ReadPoint(msgspec.Struct, frozen=True):
     unit: str
     quality: str
     reason: str
-
-
-class Found(msgspec.Struct, frozen=True):
-    """A unit that answered a scan; `models`: profiles whose first point it answers plausibly."""
-
-    unit: int
-    models: tuple[str, ...]
 
 
 @asynccontextmanager
@@ -95,7 +85,9 @@ async def read_device(bus: Bus, device: DeviceConfig, link: LinkConfig) -> list[
 
 
 def _bytes_of(point: Point, start: int | None, data: bytes) -> bytes:
-    """The registers of a point as they came; of a meter the whole answer, for an item may lie anywhere in it."""
+    """The registers of a point as they came, or its bytes in a meter's item; the whole answer of any other protocol."""
+    if isinstance(point, ItemPoint):
+        return data[point.offset : point.end]
     if start is None or not isinstance(point, RegisterPoint):
         return data
     if point.table in BIT_TABLES:
@@ -126,63 +118,3 @@ async def check_units(config: AgentConfig, clock: Clock) -> AsyncIterator[dict[s
         except LinkTrouble as down:
             for device in devices:
                 yield {"link": link.name, "unit": device.unit, "device": device.name, "trouble": str(down)}
-
-
-def safe_probes(profiles: Iterable[DeviceProfile]) -> dict[Read, list[tuple[str, RegisterPoint]]]:
-    """The first point of each model as a read of its own, with the models that have it.
-
-    Whoever is on the line is not known yet, so what any profile of the library warns against is left out
-    altogether.
-    """
-    profiles = [profile for profile in profiles if profile.protocol == "modbus"]
-    forbidden = [
-        (READ_FUNCTION[avoid.table], avoid.first, avoid.last) for profile in profiles for avoid in profile.modbus.avoid
-    ]
-    probes: dict[Read, list[tuple[str, RegisterPoint]]] = {}
-    for profile in profiles:
-        for point in profile.modbus.points:
-            read = Read(READ_FUNCTION[point.table], point.address, point.registers)
-            last = read.address + read.count - 1
-            if any(f == read.function and first <= last and read.address <= end for f, first, end in forbidden):
-                continue
-            probes.setdefault(read, []).append((profile.model, point))
-            break
-    return probes
-
-
-async def scan(
-    bus: Bus,
-    units: Sequence[int],
-    profiles: Iterable[DeviceProfile],
-    patience: float,
-    progress: Callable[[int], None] = lambda unit: None,
-) -> AsyncIterator[Found]:
-    """Ask each unit address one register; of those that answer anything, find the models that fit."""
-    probes = safe_probes(profiles)
-    knock = min(probes, key=lambda read: (read.function != 3, read.count, read.address))
-    for unit in units:
-        progress(unit)
-        question = Question(unit=unit, read=knock, readings=0, timeout=patience, late=patience)
-        if (await bus.ask_once(question)).answer is not None:
-            yield Found(unit, await _identify(bus, unit, probes, patience))
-
-
-async def _identify(
-    bus: Bus, unit: int, probes: dict[Read, list[tuple[str, RegisterPoint]]], patience: float
-) -> tuple[str, ...]:
-    models: list[str] = []
-    for read, candidates in probes.items():
-        outcome = await bus.exchange(Question(unit=unit, read=read, readings=0, timeout=patience, late=patience))
-        if outcome.answer is None or outcome.answer.exception:
-            continue
-        models += [model for model, point in candidates if _plausible(point, outcome.answer.data)]
-    return tuple(sorted(models))
-
-
-def _plausible(point: RegisterPoint, data: bytes) -> bool:
-    if point.table in BIT_TABLES:
-        return True
-    value, _ = decode_value(point, data)
-    if value is None or isinstance(value, str) or point.range is None:
-        return value is not None
-    return point.range[0] <= value <= point.range[1]

@@ -85,16 +85,22 @@ class Carriage:
 
     # -- out ---------------------------------------------------------------------------------------------------------
 
+    def _must_tell(self) -> bool:
+        """True when there are new manifests or when the centre asked, but not in a torrent."""
+        fresh = self._spool.view.turn != self._announced
+        if fresh and not self._asked:
+            return True
+        return (fresh or self._asked) and self._clock.monotonic() >= self._announced_at + MANIFEST_SECONDS
+
     async def _manifests_to_tell(self) -> list[bytes]:
-        """The manifests when there are new ones or when the centre asked, but not in a torrent; else none."""
-        turn, now = self._spool.view.turn, self._clock.monotonic()
-        patient = self._asked and now < self._announced_at + MANIFEST_SECONDS
-        if turn == self._announced and (not self._asked or patient):
+        """The messages when ``_must_tell``; none while the disk cannot be read: that is tried again."""
+        if not self._must_tell():
             return []
-        self._announced_at = now
+        turn, self._announced_at = self._spool.view.turn, self._clock.monotonic()
         try:
             kept = await self._spool.manifests()
         except WriteFailed:
+            self._asked = True
             return []
         self._announced, self._asked = turn, False
         return list(manifest_messages(self._gateway, kept))

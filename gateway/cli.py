@@ -105,6 +105,7 @@ def check(site: Path, connect: bool, as_json: bool) -> None:
         "spool": str(config.spool.path),
         "quota_bytes": config.spool.quota,
         "uplink": uplink.url,
+        "fallback": uplink.fallback and f"{uplink.fallback.url} after {uplink.after_seconds:g} s",
         "root": uplink.root,
         "qos": uplink.qos,
         "username": uplink.username,
@@ -124,16 +125,26 @@ def check(site: Path, connect: bool, as_json: bool) -> None:
 
 
 def _check_broker(config: GatewayConfig) -> None:
+    """Each way out is asked; ConfigError with all that do not take us."""
     import aiomqtt
 
     from device_profiles.tls import TlsTrouble, in_words
+    from gateway.coap_client import NoAnswer
+    from gateway.coap_client import probe as probe_coap
     from gateway.connection import probe
 
-    try:
-        asyncio.run(probe(config.uplink, config.name))
-    except (aiomqtt.MqttError, TlsTrouble) as trouble:
-        said = f"the broker does not take us: {in_words(trouble)}"
-        raise ConfigError([Problem(config.uplink.url, 0, "uplink", said)]) from None
+    found: list[Problem] = []
+    for key, way in (("uplink", config.uplink), ("uplink.fallback", config.uplink.fallback)):
+        if way is None:
+            continue
+        try:
+            asyncio.run(probe_coap(way) if way.coap else probe(way, config.name))
+        except (aiomqtt.MqttError, TlsTrouble) as trouble:
+            found.append(Problem(way.url, 0, key, f"the broker does not take us: {in_words(trouble)}"))
+        except (NoAnswer, OSError) as trouble:
+            found.append(Problem(way.url, 0, key, f"the centre does not answer: {trouble}"))
+    if found:
+        raise ConfigError(found)
 
 
 @cli.command()
@@ -214,6 +225,7 @@ def quarantine(site: Path, as_json: bool, count: int) -> None:
     if as_json:
         _print_json(strangers)
         return
+    print(f"{'when (UTC)':29}  {'listener':12}{'id':26}{'from':24}why  what")
     for one in strangers:
         print(f"{one.time}  {one.listener:12}{one.id:26}{one.peer:24}{one.reason}  {one.data}")
 

@@ -30,8 +30,13 @@ class _Question:
     """One message without an answer yet. ``promised``: an empty acknowledgement has come (RFC 7252, 5.2.2)."""
 
     def __init__(self) -> None:
-        self.answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Message | NoAnswer] = asyncio.get_running_loop().create_future()
         self.promised = False
+
+    def end(self, answer: Message | NoAnswer) -> None:
+        """The first answer counts."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
 
 
 class CoapClient(asyncio.DatagramProtocol):
@@ -120,9 +125,11 @@ class CoapClient(asyncio.DatagramProtocol):
                 self.retransmitted += turn > 0
             await asyncio.wait({question.answer}, timeout=pause)
             if question.answer.done():
-                return question.answer.result()
+                answer = question.answer.result()
+                if isinstance(answer, NoAnswer):
+                    raise answer
+                return answer
             pause *= 2
-        question.answer.cancel()
         raise NoAnswer("no answer")
 
     def _next_mid(self) -> int:
@@ -150,26 +157,23 @@ class CoapClient(asyncio.DatagramProtocol):
             return
         if message.type == ACK:
             question.promised = True
-        elif not question.answer.done():
+        else:
             ping = question not in self._by_token.values()
-            question.answer.set_result(message) if ping else question.answer.set_exception(NoAnswer("it resets us"))
+            question.end(message if ping else NoAnswer("it resets what we say: no CoAP centre is there"))
 
     def _response(self, message: Message) -> None:
         question = self._by_token.get(message.token)
         if message.type == CON:  # an answer that comes by itself (RFC 7252, 5.2.2)
             kind = RST if question is None else ACK
             self._transport.sendto(coap.encode(Message(kind, coap.EMPTY, message.mid)))
-        if question is None or question.answer.done():
-            return
-        if message.type == ACK and self._by_mid.get(message.mid) is not question:
-            return
-        question.answer.set_result(message)
+        stale = message.type == ACK and self._by_mid.get(message.mid) is not question
+        if question is not None and not stale:
+            question.end(message)
 
     def error_received(self, trouble: Exception) -> None:
         """What ICMP says of the other side."""
         for question in self._by_mid.values():
-            if not question.answer.done():
-                question.answer.set_exception(NoAnswer(f"unreachable: {trouble}"))
+            question.end(NoAnswer(f"unreachable: {trouble}"))
 
 
 async def probe(config: UplinkConfig) -> None:

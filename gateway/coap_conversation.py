@@ -43,9 +43,8 @@ class CoapConversation(Carriage):
             telling = group.create_task(self._tell_state())
             while not drained():
                 self._wake.clear()
-                if self._announcing is None:
+                if self._announcing is None and self._must_tell():
                     self._announcing = group.create_task(self._announce())
-                    await asyncio.sleep(0)  # it often ends at once: there is nothing to tell
                 self._send_due(group)
                 self._borrow()
                 await self._wait(deadline())
@@ -59,24 +58,26 @@ class CoapConversation(Carriage):
     async def _announce(self) -> None:
         """Before the first batch, and when the centre asks. Events do not wait for it."""
         try:
-            messages = await self._manifests_to_tell()
-            for message in messages:
-                await self._put("manifest", message, OCTETS)
-            if messages:
+            taken = [await self._put("manifest", message, OCTETS) for message in await self._manifests_to_tell()]
+            if all(taken):
                 self._route.announced = self._announced
-                self._wake.set()
+            else:
+                self._asked = True
         finally:
             self._announcing = None
+            self._wake.set()
 
     async def _tell_state(self) -> None:
         while True:
             await self._put("state", self._state(True), JSON)
             await asyncio.sleep(self._config.state_seconds)
 
-    async def _put(self, kind: str, payload: bytes, content: int) -> None:
+    async def _put(self, kind: str, payload: bytes, content: int) -> bool:
+        """True when the centre has it; False when it is to be said again later."""
         answer = await self._client.send(coap.PUT, self._path(kind), payload, content)
-        if answer.code >= coap.BAD_REQUEST and answer.code not in PASSING:
+        if answer.code != coap.CHANGED and answer.code not in PASSING:
             raise _refusal(kind, answer)
+        return answer.code == coap.CHANGED
 
     def _path(self, kind: str) -> str:
         return f"/v1/{self._gateway}/{kind}"
@@ -113,7 +114,7 @@ class CoapConversation(Carriage):
             self._receipted(answer.payload)
         elif answer.code not in PASSING:
             raise _refusal("batch", answer)
-        self._window.later(flight.name, self._clock.monotonic())  # no more than a wish: it has left the window if all is well
+        self._window.later(flight.name, self._clock.monotonic())  # if it is still under way: all else has left
         self._wake.set()
 
 

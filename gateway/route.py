@@ -48,7 +48,7 @@ class Route:
     @property
     def proved(self) -> bool:
         """A receipt has come since ``distrust``."""
-        return self._proved and self._down_since is None
+        return self._proved
 
     def distrust(self) -> None:
         """Another way carries from now on, until a receipt comes here."""
@@ -63,7 +63,7 @@ class Route:
 
     def closed(self, now: float) -> None:
         """No longer connected; a second time changes nothing."""
-        self.counts.connected = False
+        self.counts.connected = self._proved = False
         if self._down_since is None:
             self._down_since = now
             self.changed.set()

@@ -78,7 +78,7 @@ async def _serve(
     def state(online: bool) -> bytes:
         health = {
             "spool": _spool_health(spool),
-            "uplink": {**msgspec.structs.asdict(uplink.counts), "under_way": uplink.under_way()},
+            "uplink": uplink.health(),
             "sessions": msgspec.structs.asdict(listener.counts),
             "listeners": reception.health(),
         }

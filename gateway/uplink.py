@@ -97,7 +97,9 @@ class Uplink:
         carries = next(route for route in self._routes if route.active)
         found: dict[str, object] = {**msgspec.structs.asdict(first.counts), "under_way": len(self._window)}
         found |= {"in_use": "primary" if first.active else "fallback", "url": carries.config.url}
-        return found | {"fallback": msgspec.structs.asdict(other.counts) for other in others}
+        for other in others:
+            found["fallback"] = msgspec.structs.asdict(other.counts)
+        return found
 
     def drain(self) -> None:
         """Send what waits for at most ``drain_seconds``, publish a last state, and let ``run`` return."""

@@ -36,7 +36,7 @@ class CoapOptions:
 class UplinkConfig:
     """Where batches go. ``resend_seconds``: how long a batch waits for its receipt before it is sent again.
 
-    ``coap``: None for MQTT. ``fallback``: the way that carries on after ``after_seconds`` without a receipt on this one.
+    ``coap``: None for MQTT. ``fallback``: the way that carries on after ``after_seconds`` without a receipt here.
     """
 
     host: str = "127.0.0.1"

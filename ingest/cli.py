@@ -87,6 +87,7 @@ def check(centre: Path, connect: bool, as_json: bool) -> None:
     intake = config.intake
     told = {
         "broker": f"mqtt://{intake.host}:{intake.port}" + (" answers" if connect else ""),
+        "coap": intake.coap and "{}:{}".format(*intake.coap),
         "root": intake.root,
         "shards": list(intake.shards),
         "qos": intake.qos,

@@ -31,6 +31,8 @@ class IntakeConfig(msgspec.Struct, frozen=True, kw_only=True):
     username: str | None = None
     password: str | None = None
     tls: TlsFiles | None = None
+    coap: tuple[str, int] | None = None
+    """(host, port) on which gateways may call over CoAP; None: they may not."""
 
     def __repr__(self) -> str:
         return f"IntakeConfig(mqtt://{self.host}:{self.port}, root={self.root!r}, {len(self.shards)} shards)"
@@ -95,9 +97,24 @@ def _intake(table: Table) -> IntakeConfig:
         username=table.optional_text("username"),
         password=table.secret("password"),
         tls=read_tls(table.table("tls"), secure),
+        coap=_coap(table.table("coap")) if table.has("coap") else None,
     )
     table.end()
     return config
+
+
+def _coap(table: Table) -> tuple[str, int]:
+    listen = table.text("listen", "")
+    parts = urlsplit(f"//{listen}")
+    try:
+        port = parts.port or 0
+        ipaddress.ip_address(parts.hostname or "")
+    except ValueError:
+        port = 0
+    if not port or parts.path or parts.username:
+        table.trouble("listen", f"{listen!r} is not ADDRESS:PORT", "such as 0.0.0.0:5683 (there is no coaps://)")
+    table.end()
+    return parts.hostname or "127.0.0.1", port
 
 
 def _broker(table: Table) -> tuple[str, int, bool]:

@@ -6,6 +6,7 @@ send it again.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -23,12 +24,17 @@ PAUSE_S = 0.04
 """Commits begin at least this far apart unless a pack is full: at 25 a second an idle centre stays idle."""
 
 
+Answer = Callable[[bytes], None]
+"""Told the receipt message of one batch, after the commit: for a wire on which the receipt is the answer."""
+
+
 class Message(NamedTuple):
-    """One MQTT message as it came."""
+    """One message as it came. ``answer``: None where receipts go out on a topic."""
 
     topic: str
     payload: bytes
     received_at: int
+    answer: Answer | None = None
 
 
 class Inbox:
@@ -47,12 +53,12 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._messages)
 
-    def put(self, topic: str, payload: bytes) -> bool:
+    def put(self, topic: str, payload: bytes, answer: Answer | None = None) -> bool:
         """Take a message; False when there is no room, or when the inbox is closed."""
         if self._closed or len(self._messages) >= MAX_MESSAGES or self._bytes >= MAX_BYTES:
             self.refused += 1
             return False
-        self._messages.append(Message(topic, payload, self._clock.now()))
+        self._messages.append(Message(topic, payload, self._clock.now(), answer))
         self._bytes += len(payload)
         self._filled.set()
         if len(self._messages) >= PACK_MESSAGES or self._bytes >= PACK_BYTES:

@@ -14,6 +14,7 @@ from device_profiles.quality import Reason
 from device_profiles.receipts import Outcome
 from ingest.acceptance import Tentative
 from ingest.accounts import NO_GATEWAY
+from ingest.inbox import Answer
 from ingest.registry import Known, Registry
 from ingest.words import WORST_CODE
 
@@ -23,13 +24,17 @@ MAX_TEXT = 4096
 
 
 class Arrival(NamedTuple):
-    """A message as it came. ``fault``: what its topic already says is wrong with it; no gateway: it is no batch."""
+    """A message as it came. ``fault``: what its topic already says is wrong with it; no gateway: it is no batch.
+
+    ``answer``: see ``inbox.Message``.
+    """
 
     gateway: str
     topic: str
     payload: bytes
     received_at: int
     fault: Reason = Reason.NONE
+    answer: Answer | None = None
 
 
 class Verdict(msgspec.Struct):

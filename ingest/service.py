@@ -19,8 +19,9 @@ from device_profiles.problems import ConfigError, Problem
 from device_profiles.topics import Topics
 from ingest.api import Window, make_app
 from ingest.changes import Changes
+from ingest.coap_intake import CoapIntake, bind
 from ingest.commands import Commands
-from ingest.config import ApiConfig, CentreConfig, load_config
+from ingest.config import ApiConfig, CentreConfig, IntakeConfig, load_config
 from ingest.gateways import Gateways
 from ingest.inbox import Inbox
 from ingest.intake import Intake
@@ -71,6 +72,7 @@ async def run(config: CentreConfig, clock: Clock, stop: asyncio.Event, ready: as
     store = DuckdbStore(config.store.path, config.store.memory_mb, config.store.threads)
     with (
         contextlib.closing(_listen(config.api)) as listening,
+        _listen_coap(config.intake) as calling,
         ThreadPoolExecutor(1, "ingest-store") as owner,
         ThreadPoolExecutor(1, "ingest-reader") as reader,
     ):
@@ -79,7 +81,7 @@ async def run(config: CentreConfig, clock: Clock, stop: asyncio.Event, ready: as
             memory, gateways = await in_owner(owner, _open, store)
             log.info("answers on %s, stores into %s, %d batches so far", config.api.url, store.path, memory.next_batch)
             service = _Service(config, clock, stop, store, memory, gateways, owner, Queries(store, reader))
-            await service.run(listening, ready)
+            await service.run(listening, calling, ready)
             log.info("stopped, %d batches are stored", memory.next_batch)
         finally:
             await in_owner(owner, store.close)
@@ -104,7 +106,9 @@ class _Service:
         self._inbox = Inbox(clock)
         self._changes = Changes()
         self._intake = Intake(config.intake, self._inbox)
-        sorter = Sorter(Topics(config.intake.root), config.intake.shards)
+        topics = Topics(config.intake.root)
+        self._coap = CoapIntake(topics, config.intake.shards, self._inbox, clock)
+        sorter = Sorter(topics, config.intake.shards)
         self._worker = Worker(
             store, memory, gateways, sorter, self._changes, self._intake.receipt, clock, owner, stop
         )
@@ -113,12 +117,16 @@ class _Service:
         self._worker.on_results = self._commands.settled
         self._window = Window(memory, gateways, self._changes, queries, clock, self._health, self._commands)
 
-    async def run(self, listening: socket.socket, ready: asyncio.Event | None) -> None:
+    async def run(
+        self, listening: socket.socket, calling: socket.socket | None, ready: asyncio.Event | None
+    ) -> None:
         """Until ``stop``, and then until everything has ended in order."""
         server = _Server(_uvicorn_config(self._window), ready)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._work())
             group.create_task(self._intake.run(self._drained))
+            if calling is not None:
+                group.create_task(self._coap.run(calling, self._drained))
             group.create_task(self._tell_ledger())
             group.create_task(self._commands.run(self._drained))
             group.create_task(server.serve(sockets=[listening]))
@@ -148,6 +156,7 @@ class _Service:
             "queued": len(self._inbox) + self._worker.in_hand,
             "turned_away": self._inbox.refused,
             "receipts_unsent": self._intake.unsent,
+            "coap": self._coap.health(),
         }
 
 
@@ -170,6 +179,23 @@ def _listen(config: ApiConfig) -> socket.socket:
         problem = Problem(config.url, 0, "api.listen", f"cannot listen: {trouble.strerror}")
         raise ConfigError([problem]) from None
     return listening
+
+
+@contextlib.contextmanager
+def _listen_coap(config: IntakeConfig) -> Iterator[socket.socket | None]:
+    """The bound socket on which gateways call; None when they may not."""
+    if config.coap is None:
+        yield None
+        return
+    host, port = config.coap
+    try:
+        calling = bind(host, port)
+    except OSError as trouble:
+        problem = Problem(f"coap://{host}:{port}", 0, "intake.coap.listen", f"cannot listen: {trouble.strerror}")
+        raise ConfigError([problem]) from None
+    log.info("gateways may call on coap://%s:%d", host, port)
+    with contextlib.closing(calling):
+        yield calling
 
 
 def _uvicorn_config(window: Window) -> uvicorn.Config:

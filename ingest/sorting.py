@@ -38,7 +38,7 @@ class Sorter:
                 self._read.clear()
             read = self._read[message.topic] = self._topic(message.topic)
         kind, gateway, fault = read
-        return kind, Arrival(gateway, message.topic, message.payload, message.received_at, fault)
+        return kind, Arrival(gateway, message.topic, message.payload, message.received_at, fault, message.answer)
 
     def _topic(self, topic: str) -> tuple[str, str, Reason]:
         up: UpTopic | None = self._topics.parse(topic)

@@ -18,8 +18,8 @@ REGISTERED = (1, 5)
 """Home and roaming (TS 27.007, 10.1.22)."""
 STATES = {0: "idle", 1: "home", 2: "searching", 3: "denied", 4: "unknown", 5: "roaming"}
 
-# TS 24.008, tables 10.5.163 (timer 2: T3324) and 10.5.163a (timer 3: T3412 extended): bits 8-6 the unit in seconds, bits
-# 5-1 the count. The two tables differ; all ones in the unit switch the timer off.
+# TS 24.008, tables 10.5.163 (timer 2: T3324) and 10.5.163a (timer 3: T3412 extended): bits 8-6 the unit in seconds,
+# bits 5-1 the count. The two tables differ; all ones in the unit switch the timer off.
 ACTIVE_UNITS = {0: 2, 1: 60, 2: 360}
 PERIODIC_UNITS = {0: 600, 1: 3600, 2: 36_000, 3: 2, 4: 30, 5: 60, 6: 1_152_000}
 
@@ -175,9 +175,12 @@ def parse_qeng(text: str) -> Signal:
     )
 
 
+_TIME = re.compile(r"(\d\d)?(\d\d)/(\d\d)/(\d\d),(\d\d):(\d\d):(\d\d)(?:GMT)?([+-]\d{1,2})?", re.ASCII)
+
+
 def parse_clock(text: str) -> Clock:
     """``+CCLK: yy/MM/dd,hh:mm:ss±zz`` (TS 27.007, 8.15; some say a year of four digits, some no zone)."""
-    match = re.fullmatch(r"(\d\d)?(\d\d)/(\d\d)/(\d\d),(\d\d):(\d\d):(\d\d)(?:GMT)?([+-]\d{1,2})?", text.strip().strip('"'))
+    match = _TIME.fullmatch(text.strip().strip('"'))
     if match is None:
         raise AtError(f"+CCLK: {text!r} is no time")
     _, year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:7])
@@ -227,8 +230,10 @@ def parse_received(lines: Iterable[str]) -> Received | None:
 
 
 def parse_read(lines: Iterable[str]) -> tuple[bytes, int | None] | None:
-    """AT+QIRD in hex (BC26): ``+QIRD: 2`` and a line of hex, ``+QIRD: 2,ABCD`` or ``+QIRD: 2,0,"ABCD"``: (bytes, left or
-    None when it does not say); None for ``+QIRD: 0``: nothing waits."""
+    """AT+QIRD in hex (BC26): ``+QIRD: 2`` and a line of hex, ``+QIRD: 2,ABCD`` or ``+QIRD: 2,0,"ABCD"``.
+
+    (bytes, how many are left or None when it does not say); None for ``+QIRD: 0``: nothing waits.
+    """
     rest = iter(lines)
     for line in rest:
         fields = split_fields(split_line(line)[1])

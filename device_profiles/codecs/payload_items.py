@@ -8,12 +8,12 @@ from device_profiles.codecs.payload_layout import (
     Layout,
     Parsed,
     PayloadError,
+    Shell,
     What,
     about,
     head_bytes,
     head_of,
     read_message,
-    unwrap,
     wrap,
 )
 from device_profiles.quality import Reason
@@ -27,6 +27,7 @@ class TaggedCodec:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self._shell = Shell(layout)
         self._fields = {field.tag: (field, compiled(field)) for field in layout.fields if field.tag is not None}
         self._heads = {field.tag: field for field in layout.heads if field.tag is not None}
         self._fixed = [field for field in layout.heads if field.place is not None]
@@ -35,7 +36,7 @@ class TaggedCodec:
 
     def parse(self, data: bytes) -> Parsed:
         """What the payload says; items with an unknown tag, or said again, are kept as text."""
-        body = unwrap(self.layout, data)
+        body = self._shell.open(data)
         heads = {field.name: body[field.place or 0 : (field.place or 0) + field.width] for field in self._fixed}
         values: dict[str, Value] = {}
         reasons: dict[str, Reason] = {}
@@ -103,6 +104,7 @@ class PrintedCodec:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self._shell = Shell(layout)
         self._fields = {field.key: field for field in layout.fields}
         self._heads = {field.key: field for field in layout.heads}
         opening, middle, closing = map(re.escape, (layout.opening, layout.separator, layout.closing))
@@ -111,7 +113,7 @@ class PrintedCodec:
     def parse(self, data: bytes) -> Parsed:
         """What the payload says. PayloadError when there is no item, or something that is none between them."""
         try:
-            text = unwrap(self.layout, data).decode("ascii")
+            text = self._shell.open(data).decode("ascii")
         except UnicodeDecodeError:
             raise PayloadError(Reason.MALFORMED, "no ASCII") from None
         heads: dict[str, bytes] = {}

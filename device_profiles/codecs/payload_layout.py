@@ -3,8 +3,9 @@
 Sans-IO; a payload that is not as described raises ``PayloadError`` with the Reason by which it is counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import msgspec
 
@@ -154,6 +155,15 @@ def read_moment(moment: Moment, data: bytes) -> int | None:
     return raw * (1_000_000 if moment.form == "unix" else 1000)
 
 
+def moment_reader(moment: Moment) -> Callable[[bytes], int | None]:
+    """``read_moment`` of one field, made once."""
+    factor = {"unix": 1_000_000, "unix_ms": 1000}.get(moment.form)
+    order: Literal["little", "big"] = "little" if moment.field.little else "big"
+    if factor is None or moment.field.type[0] != "u":
+        return lambda data: read_moment(moment, data)
+    return lambda data: int.from_bytes(data, order) * factor or None
+
+
 def write_moment(moment: Moment, at: int) -> bytes:
     """The inverse of ``read_moment``, cut to what the form can say. ValueError when it cannot be said."""
     if moment.form == "ymdhms":
@@ -164,10 +174,26 @@ def write_moment(moment: Moment, at: int) -> bytes:
 
 def read_id(field: Field, data: bytes) -> str:
     """The device's identity as text; a number of digits keeps its leading zeros. PayloadError when there is none."""
-    raw = read_raw(field, data)
-    if raw is None or raw == "":
-        raise PayloadError(Reason.MALFORMED, f"{data.hex()} is no identity")
-    return str(raw).rjust(field.digits or 0, "0") if isinstance(raw, int) else str(raw)
+    return id_reader(field)(data)
+
+
+def id_reader(field: Field) -> Callable[[bytes], str]:
+    """``read_id`` of one field, made once."""
+    digits = field.digits or 0
+
+    def of_digits(data: bytes) -> str:
+        text = (data[::-1] if field.little else data).hex()[-digits:]
+        if not text.isdecimal():
+            raise PayloadError(Reason.MALFORMED, f"{data.hex()} is no identity")
+        return text
+
+    def of_any(data: bytes) -> str:
+        raw = read_raw(field, data)
+        if raw is None or raw == "":
+            raise PayloadError(Reason.MALFORMED, f"{data.hex()} is no identity")
+        return str(raw).rjust(digits, "0") if isinstance(raw, int) else str(raw)
+
+    return of_digits if field.type == "bcd" and digits else of_any
 
 
 def write_id(field: Field, id: str) -> bytes:
@@ -179,26 +205,44 @@ def write_id(field: Field, id: str) -> bytes:
     return encode_raw(field, int(id))
 
 
-def unwrap(layout: Layout, data: bytes) -> bytes:
-    """The payload without check and end mark, both checked, its length too. PayloadError when one is wrong."""
-    if len(data) > LIMIT:
-        raise PayloadError(Reason.OVERSIZED, f"{len(data)} bytes; {LIMIT} at most")
-    if not data.startswith(layout.start) or not data.endswith(layout.end):
-        raise PayloadError(Reason.NOISE, "other marks than described")
-    if len(data) < layout.head_size + layout.tail:
-        raise PayloadError(Reason.TRUNCATED, f"{len(data)} bytes are less than its head")
-    if any(not data.startswith(constant, place) for place, constant in layout.constants):
-        raise PayloadError(Reason.MALFORMED, "other constants than described")
-    if layout.length is not None:
-        field = layout.length.field
-        start = field.place or 0
-        said = read_raw(field, data[start : start + field.width])
-        if not isinstance(said, int) or said + layout.length.add != len(data):
-            raise PayloadError(Reason.TRUNCATED, f"says {said} and is {len(data)} bytes long")
-    body = data[: len(data) - layout.tail]
-    if layout.check is not None and data[len(body) : len(body) + layout.check.width] != layout.check.over(body):
-        raise PayloadError(Reason.BAD_CHECKSUM, f"its {layout.check.kind} should be {layout.check.over(body).hex()}")
-    return body
+class Shell:
+    """What surrounds a payload's values: marks, constants, length and check, compiled to be looked at quickly."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._shortest = layout.head_size + layout.tail
+        self._tail = layout.tail
+        self._constants = ((0, layout.start), *layout.constants) if layout.start else layout.constants
+        self._length: tuple[int, int, int, bool] | None = None
+        if layout.length is not None:
+            field = layout.length.field
+            start = field.place or 0
+            self._length = start, start + field.width, layout.length.add, field.little
+
+    def open(self, data: bytes) -> bytes:
+        """The payload without check and end mark, both checked, its length too. PayloadError when one is wrong."""
+        size = len(data)
+        if not self._shortest <= size <= LIMIT:
+            if size > LIMIT:
+                raise PayloadError(Reason.OVERSIZED, f"{size} bytes; {LIMIT} at most")
+            raise PayloadError(Reason.TRUNCATED, f"{size} bytes are less than its head")
+        for place, constant in self._constants:
+            if not data.startswith(constant, place):
+                raise PayloadError(Reason.MALFORMED if place else Reason.NOISE, f"no {constant.hex()} at {place}")
+        if not data.endswith(self._layout.end):
+            raise PayloadError(Reason.NOISE, "another end than described")
+        if self._length is not None:
+            start, end, add, little = self._length
+            said = int.from_bytes(data[start:end], "little" if little else "big")
+            if said + add != size:
+                raise PayloadError(Reason.TRUNCATED, f"says {said} and is {size} bytes long")
+        check = self._layout.check
+        if check is None:
+            return data[: size - self._tail] if self._tail else data
+        body = data[: size - self._tail]
+        if data[len(body) : len(body) + check.width] != check.over(body):
+            raise PayloadError(Reason.BAD_CHECKSUM, f"its {check.kind} should be {check.over(body).hex()}")
+        return body
 
 
 def wrap(layout: Layout, body: bytes) -> bytes:

@@ -1,7 +1,8 @@
 """Long messages of SL 651-2014 (M3, tables 18, 22): packets kept by number until all are there, the missing ones named.
 
-One confirmation follows the last packet; for each missing one there is a NAK (6.3.1.2 c). Bounded in bytes, in messages
-at once and in rounds of asking; refuses nothing aloud: what is given up is in ``rejects``.
+One confirmation follows the last packet; for each missing one there is a NAK (6.3.1.2 c). Only the first packet tells
+which message it is (6.6.2.4), so packets that contradict each other, or come too late, are never put together: the
+station says the message again. Bounded in bytes, messages and rounds; what is given up is in ``rejects``.
 """
 
 from collections import OrderedDict
@@ -21,13 +22,16 @@ MOST_MESSAGES = 4
 MOST_ASKED = 64
 """Packets asked for again in one round: each takes a frame of its own (tables 19, 23)."""
 
+WAIT_US = 60_000_000
+"""Packets of one message follow each other, also over a satellite; what comes later belongs to another message."""
+
 ROUNDS = 3
 """The first time, and two times again (6.3.1.2 c); then the station has to begin anew."""
 
 
 class Gathered(msgspec.Struct, frozen=True):
     """What a packet brought: the ``whole`` message (its packet is (total, total)), or, once the last packet has come,
-    the numbers that are ``missing``, with what the ``first`` holds, if it is there."""
+    the numbers that are ``missing``, with what the ``first`` holds."""
 
     whole: Frame | None = None
     missing: tuple[int, ...] = ()
@@ -35,10 +39,12 @@ class Gathered(msgspec.Struct, frozen=True):
 
 
 class _Open(msgspec.Struct):
-    """A message whose packets are coming in. ``awaited``: the packet that ends this round."""
+    """A message whose packets are coming in. ``awaited``: the packet that ends this round; ``at``: its newest one's
+    time, UTC µs."""
 
     total: int
     awaited: int
+    at: int
     parts: dict[int, bytes] = msgspec.field(default_factory=dict)
     size: int = 0
     rounds: int = 0
@@ -56,12 +62,12 @@ class Assembler:
         """Bytes held."""
         return sum(one.size for one in self._open.values())
 
-    def add(self, frame: Frame) -> Gathered:
-        """Take one packet. ValueError for a frame that is none."""
+    def add(self, frame: Frame, now: int) -> Gathered:
+        """Take one packet that came ``now`` (UTC µs). ValueError for a frame that is none."""
         if frame.packet is None:
             raise ValueError("the frame is no packet")
         total, number = frame.packet
-        one = self._message(frame, total, number)
+        one = self._message(frame, total, number, now)
         one.size += len(frame.body) - len(one.parts.get(number, b""))
         one.parts[number] = frame.body
         if one.size > MOST_BYTES:
@@ -81,22 +87,26 @@ class Assembler:
             self.rejects.add(Reason.TRUNCATED, _some(one))
         self._open.clear()
 
-    def _message(self, frame: Frame, total: int, number: int) -> _Open:
-        """The message that the packet belongs to; a new first packet begins a new one."""
+    def _message(self, frame: Frame, total: int, number: int, now: int) -> _Open:
+        """The message that the packet belongs to; one that contradicts what is there, or comes late, begins another."""
         place = (frame.station, frame.function)
         one = self._open.get(place)
-        if one is not None and (one.total != total or (number == 1 and one.parts.get(1, frame.body) != frame.body)):
-            self._give_up(frame, Reason.TRUNCATED)
-            one = None
+        if one is not None:
+            other = one.total != total or one.parts.get(number, frame.body) != frame.body
+            if other or not 0 <= now - one.at <= WAIT_US:
+                self._give_up(frame, Reason.TRUNCATED)
+                one = None
         if one is None:
-            one = self._open[place] = _Open(total, total)
+            one = self._open[place] = _Open(total, total, now)
             if len(self._open) > MOST_MESSAGES:
                 self.rejects.add(Reason.TRUNCATED, _some(self._open.popitem(last=False)[1]))
+        one.at = now
         return one
 
     def _ask(self, frame: Frame, one: _Open) -> Gathered:
+        """The packets to be asked for; none without the first, whose serial number every NAK must repeat."""
         one.rounds += 1
-        if one.rounds > ROUNDS:
+        if one.rounds > ROUNDS or 1 not in one.parts:
             self._give_up(frame, Reason.TRUNCATED)
             return Gathered()
         missing = tuple(place for place in range(1, one.total + 1) if place not in one.parts)[:MOST_ASKED]

@@ -60,7 +60,7 @@ def _whole(frames: list[Frame]) -> Frame | None:
     if len(frames) == 1 and frames[0].packet is None:
         return frames[0]
     assembler = Assembler()
-    found = [assembler.add(frame).whole for frame in frames if frame.packet is not None]
+    found = [assembler.add(frame, 0).whole for frame in frames if frame.packet is not None]
     return found[-1] if len(found) == len(frames) and found and found.count(None) == len(found) - 1 else None
 
 

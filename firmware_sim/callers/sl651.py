@@ -217,7 +217,7 @@ class Station:
 
     def _packet(self, key: bytes, number: int) -> list[bytes]:
         """The packet that was missing, by itself and so the last (6.3.1.2 c)."""
-        frames = self._said.get(key) or next(reversed(self._said.values()), [])
+        frames = self._said.get(key, [])
         if not number <= len(frames):
             return []
         return [encode(msgspec.structs.replace(frames[number - 1], end=ETX))]

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from gateway.listeners.config import ListenerConfig
@@ -24,6 +25,9 @@ MOST_CONNECTIONS = 10_000
 IDLE_SECONDS = 1_800.0
 """A connection that says nothing for this long is closed: heartbeats come every minute or so, and dead ones say
 nothing at all. The device simply connects again."""
+
+PARTING_SECONDS = 5.0
+"""At a stop, what was received may still reach the disk and be acknowledged for this long."""
 
 UNSENT_BYTES = 65_536
 """A device that does not read its acknowledgements is let go."""
@@ -50,12 +54,12 @@ async def _serve_streams(
     maker: SessionMaker, config: ListenerConfig, desk: Desk, ready: asyncio.Event, stop: asyncio.Event
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        tasks: set[asyncio.Task[None]] = set()
+        tasks: dict[asyncio.Task[None], tuple[asyncio.StreamReader, asyncio.WriteTransport]] = {}
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = group.create_task(_converse(maker, desk, reader, writer))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            tasks[task] = reader, writer.transport
+            task.add_done_callback(tasks.pop)
 
         server = await asyncio.start_server(connected, config.host, config.port, limit=READ_BYTES, backlog=1024)
         try:
@@ -63,6 +67,12 @@ async def _serve_streams(
             await stop.wait()
         finally:
             server.close()
+            for reader, transport in tasks.values():
+                assert isinstance(transport, asyncio.ReadTransport)
+                transport.pause_reading()
+                reader.feed_eof()  # what was received is still answered; nothing more is read
+            if tasks:
+                await asyncio.wait(list(tasks), timeout=PARTING_SECONDS)
             for task in tasks:
                 task.cancel()
 
@@ -180,6 +190,9 @@ async def _serve_datagrams(
             feeders = [group.create_task(_feed(queue, peers, desk)) for _ in range(FEEDERS)]
             ready.set()
             await stop.wait()
+            with suppress(TimeoutError):  # what was received is still answered
+                async with asyncio.timeout(PARTING_SECONDS):
+                    await queue.join()
             for feeder in feeders:
                 feeder.cancel()
     finally:
@@ -196,3 +209,5 @@ async def _feed(queue: "asyncio.Queue[tuple[bytes, tuple[str, int]]]", peers: _P
             desk.counts.bugs += 1
             log.exception("%s: the session of %s:%d ended by a bug", desk.name, *addr)
             peers.drop(addr)
+        finally:
+            queue.task_done()

@@ -106,7 +106,7 @@ class Session:
             return None
         self._desk.heard(sender, self._peer)
         if frame.packet is not None:
-            gathered = self._assembler.add(frame)
+            gathered = self._assembler.add(frame, self._desk.now())
             if gathered.whole is None:
                 now = self._desk.now()
                 return _Heard([deny(frame, gathered.first, number, now) for number in gathered.missing])

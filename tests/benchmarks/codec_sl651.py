@@ -54,7 +54,7 @@ def _pictures(rounds: int) -> float:
     begin = time.perf_counter()
     for _ in range(rounds):
         for frame in reader.feed(stream):
-            assembler.add(frame)
+            assembler.add(frame, AT)
     return rounds * PICTURE / 1e6 / (time.perf_counter() - begin)
 
 

@@ -80,9 +80,10 @@ def test_make_bench_prints_its_table() -> None:
     assert "| wire: bytes per reading" in done.stdout
 
 
-def test_make_demo_ends_well_by_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("street", ["demo", "full"])
+def test_make_demo_ends_well_by_itself(street: str, tmp_path: Path) -> None:
     virtual = Path(sys.executable).parent.parent
-    line = ["make", "demo", "SECONDS=15", f"PORT={free_port()}", f"DEMO={tmp_path / 'demo'}", f"VENV={virtual}"]
+    line = ["make", "demo", f"STREET={street}", "SECONDS=15", f"PORT={free_port()}", f"DEMO={tmp_path / 'demo'}", f"VENV={virtual}"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=5 * PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Nothing was lost, invented or changed." in done.stdout

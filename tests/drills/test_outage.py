@@ -25,9 +25,6 @@ ALARM_EVERY = 3600 // STEP_SECONDS
 BACKLOG_PER_LIVE = 3
 LIVE_PER_ALARM = 10
 WINDOW = 64
-UNHURRIED = WINDOW * 7 // 8
-"""So many of the window's batches are live or backlog at most (gateway/window.py)."""
-
 FLOOD = 400
 """Live batches, one after the other as fast as the disk takes them."""
 
@@ -187,10 +184,10 @@ def judge(pole: Pole, paced: int) -> None:
     for number, (lane, before) in enumerate(pole.waited()):
         unhurried = sum(batch.lane is not Lane.EVENT for batch in before)
         waits[lane].append(unhurried)
-        # What comes before it was under way already: of that there is no more than the window's share. In a flood a
-        # live batch waits for the live ones before it, too.
+        # What comes before it was under way already: of that there is no more than the window holds. In a flood a live
+        # batch waits for the live ones before it, too.
         crowded = lane is Lane.LIVE and number >= paced
-        assert unhurried <= (2 * WINDOW if crowded else UNHURRIED), f"{lane.word} {number} waited for {unhurried}"
+        assert unhurried <= (2 * WINDOW if crowded else WINDOW), f"{lane.word} {number} waited for {unhurried}"
     print(f"came before an alarm: at most {max(waits[Lane.EVENT])}, before a live batch: at most {max(waits[Lane.LIVE])}")
     places = pole.arrived()
     lives = [places[one.name] for one in pole.handed[:paced] if one.lane is Lane.LIVE]

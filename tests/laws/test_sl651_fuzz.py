@@ -88,7 +88,7 @@ def test_hostile_bodies_raise_nothing_of_others() -> None:
 
 def read(frame: Frame, assembler: Assembler) -> None:
     """What a session does with a frame."""
-    whole = assembler.add(frame).whole if frame.packet is not None else frame
+    whole = assembler.add(frame, 0).whole if frame.packet is not None else frame
     if whole is None:
         return
     try:

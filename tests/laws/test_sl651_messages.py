@@ -18,7 +18,15 @@ from device_profiles.codecs.sl651_messages import (
     set_clock,
     split_stations,
 )
-from device_profiles.codecs.sl651_packets import MOST_ASKED, MOST_BYTES, MOST_MESSAGES, ROUNDS, Assembler, split_frame
+from device_profiles.codecs.sl651_packets import (
+    MOST_ASKED,
+    MOST_BYTES,
+    MOST_MESSAGES,
+    ROUNDS,
+    WAIT_US,
+    Assembler,
+    split_frame,
+)
 from device_profiles.quality import Reason
 from tests.laws import sl651_frames as published
 
@@ -150,7 +158,7 @@ def test_packets_are_put_together_by_number() -> None:
     assert [(part.packet, part.end) for part in parts][-2:] == [((5, 4), ETB), ((5, 5), ETX)]
     assembler = Assembler()
     order = [parts[2], parts[0], parts[1], parts[3], parts[0], parts[4]]
-    whole = [assembler.add(part).whole for part in order]
+    whole = [assembler.add(part, 0).whole for part in order]
     assert whole[:-1] == [None] * 5
     assert whole[-1] is not None
     assert whole[-1].body == b"".join(part.body for part in parts)
@@ -161,32 +169,55 @@ def test_packets_are_put_together_by_number() -> None:
 def test_the_last_packet_brings_the_numbers_that_are_missing() -> None:
     parts, assembler = packets(6), Assembler()
     for place in (0, 2, 4):
-        assert assembler.add(parts[place]).missing == ()
-    gathered = assembler.add(parts[5])
+        assert assembler.add(parts[place], 0).missing == ()
+    gathered = assembler.add(parts[5], 0)
     assert gathered.missing == (2, 4)
     denials = [deny(parts[5], gathered.first, number, us("2026-11-21T12:00:00")) for number in gathered.missing]
     assert [(one.packet, one.end, one.serial) for one in denials] == [((6, 2), NAK, 5), ((6, 4), NAK, 5)]
     back = parse_message(read(encode(encode_message(denials[0]))))
     assert back == denials[0]
-    assert assembler.add(parts[1]) == assembler.add(parts[1])  # the first of those asked for: nothing to say yet
-    assert assembler.add(parts[3]).whole is not None
+    assert assembler.add(parts[1], 0) == assembler.add(parts[1], 0)  # the first of those asked for: nothing to say yet
+    assert assembler.add(parts[3], 0).whole is not None
 
 
 def test_a_packet_that_stays_away_is_asked_for_twice_more() -> None:
     parts, assembler = packets(3), Assembler()
-    assembler.add(parts[0])
-    asked = [assembler.add(parts[2]).missing for _ in range(ROUNDS + 1)]
+    assembler.add(parts[0], 0)
+    asked = [assembler.add(parts[2], 0).missing for _ in range(ROUNDS + 1)]
     assert asked == [(2,)] * ROUNDS + [()]
     assert assembler.held == 0
     assert assembler.rejects.counts == {Reason.TRUNCATED.word: 1}
 
 
+def test_without_the_first_packet_nothing_is_asked_for() -> None:
+    """Only that one has the serial number, and without it nobody knows what the others belong to."""
+    parts, assembler = packets(3), Assembler()
+    assembler.add(parts[1], 0)
+    assert assembler.add(parts[2], 0).missing == ()
+    assert assembler.held == 0
+    assert assembler.rejects.counts == {Reason.TRUNCATED.word: 1}
+
+
+def test_packets_of_two_messages_are_never_put_together() -> None:
+    """A1 A2, A3 lost; B1 lost, B2 B3: no packet but the first says which message it is."""
+    one = split_frame(Frame(station=STATION, function=0x31, body=b"\0\1AAAAAAAAAA"), 4)
+    two = split_frame(Frame(station=STATION, function=0x31, body=b"\0\2BBBBBBBBBB"), 4)
+    assembler = Assembler()
+    assert [assembler.add(part, 0).whole for part in (one[0], one[1], two[1], two[2])] == [None] * 4
+    assembler.add(one[0], 0)
+    assembler.add(one[1], 0)
+    assert assembler.add(two[2], WAIT_US + 1).whole is None
+    assembler.add(one[0], WAIT_US * 2)
+    assembler.add(one[1], WAIT_US * 2)
+    assert assembler.add(one[2], WAIT_US * 3).whole is not None
+
+
 def test_a_new_first_packet_begins_a_new_message() -> None:
     assembler = Assembler()
-    assembler.add(packets(3)[0])
+    assembler.add(packets(3)[0], 0)
     for part in packets(3, serial=6)[:2]:
-        assembler.add(part)
-    whole = assembler.add(packets(3, serial=6)[2]).whole
+        assembler.add(part, 0)
+    whole = assembler.add(packets(3, serial=6)[2], 0).whole
     assert whole is not None
     assert parse_message(whole).serial == 6
     assert assembler.rejects.counts == {Reason.TRUNCATED.word: 1}
@@ -196,14 +227,15 @@ def test_packets_are_bounded() -> None:
     big = Frame(station=STATION, function=0x36, body=bytes(4000), packet=(4095, 1))
     assembler = Assembler()
     for number in range(1, 4095):
-        assembler.add(msgspec.structs.replace(big, packet=(4095, number)))
+        assembler.add(msgspec.structs.replace(big, packet=(4095, number)), 0)
         assert assembler.held <= MOST_BYTES
     assert Reason.OVERSIZED.word in assembler.rejects.counts
     for function in range(20):
-        assembler.add(msgspec.structs.replace(big, function=function, packet=(9, 1)))
+        assembler.add(msgspec.structs.replace(big, function=function, packet=(9, 1)), 0)
     assert assembler.held <= MOST_MESSAGES * 4000
+    assembler.add(msgspec.structs.replace(big, function=1, packet=(4095, 1)), 0)
     last = msgspec.structs.replace(big, function=1, packet=(4095, 4095))
-    assert len(assembler.add(last).missing) == MOST_ASKED
+    assert len(assembler.add(last, 0).missing) == MOST_ASKED
     assembler.flush()
     assert assembler.held == 0
 
@@ -214,6 +246,6 @@ def test_any_body_survives_being_cut(ascii: bool, body: bytes, room: int) -> Non
     whole = Frame(station=STATION, function=0x36, body=body, ascii=ascii)
     reader, assembler = Reader(), Assembler()
     frames = reader.feed(b"".join(encode(part) for part in split_frame(whole, room)))
-    gathered = [assembler.add(frame).whole for frame in frames]
+    gathered = [assembler.add(frame, 0).whole for frame in frames]
     assert gathered[-1] is not None
     assert gathered[-1].body == body

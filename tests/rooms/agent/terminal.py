@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+from device_profiles.codecs import modbus_ascii
 from device_profiles.codecs.modbus_rtu import RtuRequestReader, frame
 from tests.rooms.agent.wire import CLEAN, FakeUnit
 
@@ -17,7 +18,9 @@ from tests.rooms.agent.wire import CLEAN, FakeUnit
 class Terminal:
     """`path` is the port that the agent opens; `hang_up` pulls it out."""
 
-    def __init__(self, units: list[FakeUnit]) -> None:
+    def __init__(self, units: list[FakeUnit], ascii: bool = False) -> None:
+        """`ascii`: they speak Modbus ASCII."""
+        self._ascii = ascii
         self.master, self._slave = os.openpty()
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)
@@ -27,7 +30,8 @@ class Terminal:
         self._thread.start()
 
     def _serve(self) -> None:
-        requests = RtuRequestReader()
+        requests = modbus_ascii.AsciiRequestReader() if self._ascii else RtuRequestReader()
+        framed = modbus_ascii.frame if self._ascii else frame
         while True:
             readable, _, _ = select.select([self.master, self._wake], [], [])
             if self._wake in readable:
@@ -38,7 +42,7 @@ class Terminal:
                     unit.asked += 1
                     fate = unit.fate(unit.asked)
                     if not fate.silent:
-                        os.write(self.master, frame(address, unit.reply(pdu, fate)))
+                        os.write(self.master, framed(address, unit.reply(pdu, fate)))
 
     def hang_up(self) -> None:
         """End the thread and close both ends."""
@@ -50,9 +54,9 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*units: FakeUnit) -> Iterator[Terminal]:
+def terminal(*units: FakeUnit, ascii: bool = False) -> Iterator[Terminal]:
     """A terminal for the length of a with block."""
-    served = Terminal(list(units))
+    served = Terminal(list(units), ascii)
     try:
         yield served
     finally:

@@ -74,7 +74,8 @@ def test_check_connect_names_the_unit_that_is_silent(tmp_path: Path, served: Ter
 
 
 def test_scan_finds_who_answers_and_what_it_may_be(tmp_path: Path, served: Terminal) -> None:
-    result = invoke("scan", on(tmp_path, served), "line", "--units", "1-3", "--timeout", "50", "--json")
+    words = ("line", "--units", "1-3", "--timeout", "50", "--protocols", "modbus", "--json")
+    result = invoke("scan", on(tmp_path, served), *words)
     assert result.exit_code == 0, result.stderr
     (found,) = json.loads(result.stdout)["found"]
     assert found["unit"] == 1 and "renke-louver" in found["models"]
@@ -105,3 +106,28 @@ def test_misspelt_devices_and_links_are_answered_with_the_nearest(tmp_path: Path
 @pytest.mark.parametrize("units", ["0", "248", "a-b", "9-3", ""])
 def test_wrong_units_are_wrong_usage(tmp_path: Path, units: str) -> None:
     assert invoke("scan", write_site(tmp_path), "line", "--units", units).exit_code == 2
+
+
+@pytest.mark.parametrize("option", [("--bauds", "9601"), ("--bauds", "9600X"), ("--protocols", "modbus,dlt654")])
+def test_what_a_scan_does_not_know_is_wrong_usage(tmp_path: Path, option: tuple[str, str]) -> None:
+    assert invoke("scan", write_site(tmp_path), "line", *option).exit_code == 2
+
+
+def test_a_network_link_has_no_speeds_and_modbus_tcp_no_meters(tmp_path: Path) -> None:
+    path = write_site(tmp_path)
+    path.write_text(path.read_text().replace("serial:///dev/none?baud=9600", "tcp://192.0.2.7:502"))
+    assert "carries no meters" in invoke("scan", path, "line", "--protocols", "dlt645").stderr
+    assert "no speed that we could change" in invoke("scan", path, "line", "--bauds", "9600").stderr
+
+
+def test_a_unit_in_ascii_is_read_and_its_transcript_says_so(tmp_path: Path) -> None:
+    saved = tmp_path / "louver.txt"
+    with terminal(FakeUnit(1, louver), ascii=True) as wire:
+        path = on(tmp_path, wire)
+        path.write_text(path.read_text() + 'framing = "ascii"\n')
+        result = invoke("read", path, "unit-1", "--save", saved)
+    assert result.exit_code == 0, result.stderr
+    assert "air_temperature          FF 9B                             -10.1 Cel        good" in result.stdout
+    lines = saved.read_text().splitlines()
+    assert lines[1] == "# framing: ascii"
+    assert bytes.fromhex(lines[2][2:]) == b":010301F6000104\r\n"

@@ -154,7 +154,7 @@ async def test_a_retransmission_is_known_on_a_new_connection(tmp_path: Path) -> 
 async def test_what_is_not_on_disk_is_not_confirmed(tmp_path: Path) -> None:
     async with at_the_door(tmp_path) as (desk, line):
         await desk.spool.close()
-        line.send(said(serial=1), packets(serial=2)[-1])
+        line.send(said(serial=1), packets(serial=2)[0], packets(serial=2)[-1])
         assert (await line.heard()).end == NAK  # that needs no disk; the confirmation would have come before it
         assert (desk.desk.counts.refused, desk.desk.counts.reports) == (1, 0)
 
