@@ -1,4 +1,4 @@
-"""A CoAP client on one datagram socket (RFC 7252): confirmable requests, sent again with doubling pauses, in blocks.
+"""A CoAP client on one way for datagrams (RFC 7252): confirmable requests, sent again with doubling pauses, in blocks.
 
 Ends a request with ``NoAnswer`` when nothing comes, or at once when the other host says that nobody listens there.
 Refuses to crowd the path: at most ``nstart`` messages are unanswered, and as many urgent ones beside them.
@@ -13,6 +13,7 @@ from typing import Self
 from device_profiles.codecs import coap
 from device_profiles.codecs.coap import ACK, CON, RST, CoapError, Message, Options
 from device_profiles.codecs.coap_blocks import Upload, whole_payload
+from gateway.datagrams import Datagrams, Network, OwnUdp
 from gateway.uplink_config import UplinkConfig
 
 ACK_RANDOM_FACTOR = 1.5
@@ -42,31 +43,32 @@ class _Question:
 class CoapClient(asyncio.DatagramProtocol):
     """A client. Enter it to open its socket and see that somebody answers: OSError or NoAnswer when that fails."""
 
-    def __init__(self, config: UplinkConfig) -> None:
+    def __init__(self, config: UplinkConfig, network: Network | None = None) -> None:
+        """``network``: who opens the way; this box's own UDP when it is None."""
         assert config.coap is not None
+        self._network = network or OwnUdp()
         self._place = (config.host, config.port)
         self._options = config.coap
         self._turns = {urgent: asyncio.Semaphore(config.coap.nstart) for urgent in (False, True)}
         self._mid = random.randrange(0x10000)
         self._by_token: dict[bytes, _Question] = {}
         self._by_mid: dict[int, _Question] = {}
-        self._transport: asyncio.DatagramTransport
+        self._way: Datagrams
         self.retransmitted = 0
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=self._place)
+        self._way = await self._network.connect(self, self._place)
         try:
             await self.ping()
         except BaseException:
-            self._transport.abort()
+            self._way.abort()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._transport.abort()
+        self._way.abort()
 
     async def ping(self) -> None:
         """An empty confirmable message, which any endpoint answers with a reset (RFC 7252, 4.3). NoAnswer."""
@@ -121,7 +123,7 @@ class CoapClient(asyncio.DatagramProtocol):
         pause = self._options.ack_seconds * random.uniform(1, ACK_RANDOM_FACTOR)
         for turn in range(self._options.retransmissions + 1):
             if not question.promised:
-                self._transport.sendto(data)
+                self._way.sendto(data)
                 self.retransmitted += turn > 0
             await asyncio.wait({question.answer}, timeout=pause)
             if question.answer.done():
@@ -165,7 +167,7 @@ class CoapClient(asyncio.DatagramProtocol):
         question = self._by_token.get(message.token)
         if message.type == CON:  # an answer that comes by itself (RFC 7252, 5.2.2)
             kind = RST if question is None else ACK
-            self._transport.sendto(coap.encode(Message(kind, coap.EMPTY, message.mid)))
+            self._way.sendto(coap.encode(Message(kind, coap.EMPTY, message.mid)))
         stale = message.type == ACK and self._by_mid.get(message.mid) is not question
         if question is not None and not stale:
             question.end(message)

@@ -4,7 +4,7 @@ Sources: Quectel BC95-G, BC28 and BC26 AT command manuals as quoted in public dr
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -12,6 +12,9 @@ from device_profiles.codecs import at_modem_answers as answers
 from device_profiles.codecs.at_modem import AtError, Urc, split_fields
 from gateway.datagrams import Place
 from gateway.modem_line import ModemLine, ModemTrouble
+
+Said = TypeVar("Said")
+Answer = TypeVar("Answer")
 
 LONGEST = 1358
 """Bytes of a datagram that NSOST takes and NSORF gives at once (BC95-G, BC28)."""
@@ -37,8 +40,8 @@ class Dialect(Protocol):
         """Commands after each start; a modem may refuse any of them."""
         ...
 
-    async def open(self, line: ModemLine, place: Place) -> int:
-        """A new UDP socket."""
+    async def open(self, line: ModemLine, place: Place) -> tuple[int, bool]:
+        """A new UDP socket, and whether it is open; if not, a line of its own tells."""
         ...
 
     async def send(self, line: ModemLine, socket: int, place: Place, data: bytes) -> bool:
@@ -76,10 +79,10 @@ class Neul:
         """See ``Dialect``. NSONMI=1: say that data came, and how many, not the data."""
         return ["AT+NSONMI=1"] if self._numbered else []
 
-    async def open(self, line: ModemLine, place: Place) -> int:
+    async def open(self, line: ModemLine, place: Place) -> tuple[int, bool]:
         """See ``Dialect``: protocol 17 is UDP, port 0 any, 1 wants +NSONMI."""
         reply = await line.demand("AT+NSOCR=DGRAM,17,0,1")
-        return _said(answers.parse_socket, reply.lines)
+        return _said(answers.parse_socket, reply.lines), True
 
     async def send(self, line: ModemLine, socket: int, place: Place, data: bytes) -> bool:
         """See ``Dialect``: the length counts bytes, the data are hex."""
@@ -137,11 +140,11 @@ class Qi:
         """See ``Dialect``: sent and received data in hex, so that no byte of theirs is ever taken for a line."""
         return ['AT+QICFG="dataformat",1,1']
 
-    async def open(self, line: ModemLine, place: Place) -> int:
+    async def open(self, line: ModemLine, place: Place) -> tuple[int, bool]:
         """See ``Dialect``: mode 0 keeps what comes until it is asked for; +QIOPEN tells the result later."""
         await self.close(line, 0)  # of an earlier life: 563 otherwise
         await line.demand(f'AT+QIOPEN=1,0,"UDP","{place[0]}",{place[1]},0,0')
-        return 0
+        return 0, False
 
     async def send(self, line: ModemLine, socket: int, place: Place, data: bytes) -> bool:
         """See ``Dialect``: SEND OK or SEND FAIL follows."""
@@ -187,7 +190,7 @@ def make_dialect(kind: str) -> Dialect:
     return Qi() if kind == "bc26" else Neul(numbered=kind == "bc28")
 
 
-def _said[Said, Answer](parse: Callable[[Said], Answer], said: Said) -> Answer:
+def _said(parse: Callable[[Said], Answer], said: Said) -> Answer:
     try:
         return parse(said)
     except AtError as wrong:

@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from gateway.modem import Modem
 from gateway.uplink_config import UplinkConfig
 
 
@@ -29,6 +30,7 @@ class Route:
 
     def __init__(self, config: UplinkConfig, counts: UplinkCounts, now: float, active: bool) -> None:
         self.config = config
+        self.modem = Modem(config.coap.modem) if config.coap and config.coap.modem else None
         self.counts = counts
         self.active = active
         self.wake = asyncio.Event()
@@ -38,6 +40,11 @@ class Route:
         self._down_since: float | None = now
         self._unanswered_since: float | None = None
         self._proved = False
+
+    def health(self) -> dict[str, object]:
+        """Counts, and the modem's where there is one."""
+        modem = {} if self.modem is None else {"modem": msgspec.structs.asdict(self.modem.health)}
+        return msgspec.structs.asdict(self.counts) | modem
 
     @property
     def doubted_since(self) -> float | None:

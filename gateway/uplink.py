@@ -95,10 +95,10 @@ class Uplink:
         """The first way's counts, which way carries, and the fallback's counts."""
         first, *others = self._routes
         carries = next(route for route in self._routes if route.active)
-        found: dict[str, object] = {**msgspec.structs.asdict(first.counts), "under_way": len(self._window)}
+        found = first.health() | {"under_way": len(self._window)}
         found |= {"in_use": "primary" if first.active else "fallback", "url": carries.config.url}
         for other in others:
-            found["fallback"] = msgspec.structs.asdict(other.counts)
+            found["fallback"] = other.health()
         return found
 
     def drain(self) -> None:
@@ -129,6 +129,7 @@ class Uplink:
         """Until drained; Renewal when the site file changes."""
         async with asyncio.TaskGroup() as watching:
             beside = [watching.create_task(self._watch_config())]
+            beside += [watching.create_task(route.modem.run()) for route in self._routes if route.modem is not None]
             async with asyncio.TaskGroup() as travelling:
                 travelling.create_task(self._travel(self._routes[0]))
                 if len(self._routes) > 1:
@@ -197,7 +198,7 @@ class Uplink:
 
     async def _converse(self, route: Route) -> None:
         if route.config.coap is not None:
-            async with CoapClient(route.config) as client:
+            async with CoapClient(route.config, route.modem) as client:
                 self._opened(route)
                 await CoapConversation(client, self._dispatch, route).run(self._drained, lambda: self._deadline)
             return

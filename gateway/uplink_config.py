@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from device_profiles.tables import Table
 from device_profiles.tls_files import TlsFiles, read_tls
 from device_profiles.topics import DEFAULT_ROOT
+from gateway.modem_config import ModemConfig, read_modem
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883, "coap": 5683}
 """IANA's; coap: RFC 7252, 6.1."""
@@ -21,15 +22,20 @@ _NO_DTLS = (
 
 @dataclass(frozen=True, kw_only=True)
 class CoapOptions:
-    """How an uplink over CoAP behaves (RFC 7252, 4.8): defaults for Ethernet and 4G; NB-IoT wants 10 s and 512 bytes.
+    """How an uplink over CoAP behaves (RFC 7252, 4.8): these defaults are for Ethernet and 4G, ``_NARROW`` for NB-IoT.
 
-    ``nstart``: batches under way at once, and as many events beside them.
+    ``nstart``: batches under way at once, and as many events beside them. ``modem``: None for this box's own UDP.
     """
 
     ack_seconds: float = 2.0
     retransmissions: int = 4
     nstart: int = 4
     block_bytes: int = 1024
+    modem: ModemConfig | None = None
+
+
+_NARROW = CoapOptions(ack_seconds=10.0, nstart=1, block_bytes=256)
+"""What a site file need not say when there is a modem; a BC26 sends 512 bytes at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +101,7 @@ def _way(table: Table) -> UplinkConfig:
     tls = read_tls(table.table("tls"), scheme == "mqtts")
     if scheme == "coap":
         state = table.number("state_seconds", 30.0, low=0.1, high=86_400)
-        return UplinkConfig(host=host, port=port, state_seconds=state, coap=_coap(table))
+        return UplinkConfig(host=host, port=port, state_seconds=state, coap=_coap(table, host))
     root = table.text("root", DEFAULT_ROOT).strip("/")
     if not root or any(mark in root for mark in "+#$ \0"):
         table.trouble("root", f"{root!r} is no topic prefix", f'such as "{DEFAULT_ROOT}"')
@@ -110,16 +116,19 @@ def _way(table: Table) -> UplinkConfig:
     )
 
 
-def _coap(table: Table) -> CoapOptions:
-    size = table.integer("block_bytes", 1024, low=16, high=1024)
+def _coap(table: Table, host: str) -> CoapOptions:
+    modem = read_modem(table.table("modem"), host)
+    usual = CoapOptions() if modem is None else _NARROW
+    size = table.integer("block_bytes", usual.block_bytes, low=16, high=1024)
     if size not in _SIZES:
         table.trouble("block_bytes", f"{size} is no block", "16, 32, 64, 128, 256, 512 or 1024")
-        size = 1024
+        size = usual.block_bytes
     return CoapOptions(
-        ack_seconds=table.number("ack_seconds", 2.0, low=0.05, high=120),
-        retransmissions=table.integer("retransmissions", 4, low=0, high=10),
-        nstart=table.integer("nstart", 4, low=1, high=64),
+        ack_seconds=table.number("ack_seconds", usual.ack_seconds, low=0.05, high=120),
+        retransmissions=table.integer("retransmissions", usual.retransmissions, low=0, high=10),
+        nstart=table.integer("nstart", usual.nstart, low=1, high=64),
         block_bytes=size,
+        modem=modem,
     )
 
 

@@ -30,7 +30,7 @@ LIFETIME_US = 247_000_000
 """EXCHANGE_LIFETIME (RFC 7252, 4.8.2): so long a retransmission may come."""
 
 REMEMBERED = 20_000
-"""Answers kept for retransmissions; a receipt has some 60 bytes. A batch that is forgotten here is a duplicate there."""
+"""Answers kept for retransmissions; a receipt has some 60 bytes. A batch forgotten here is a duplicate there."""
 
 HALF_HEARD, OF_ONE_PEER = 64, 4
 """Requests whose blocks are coming in, of all peers and of one: 58 MB when all are of the largest kind."""
@@ -54,7 +54,7 @@ _REASONS = {
 
 
 class CoapCounts(msgspec.Struct):
-    """What came over CoAP since the worker started. ``refused``: requests (datagrams, where they are none) by reason."""
+    """What came over CoAP since the worker started. ``refused``: requests, or datagrams that are none, by reason."""
 
     requests: int = 0
     batches: int = 0

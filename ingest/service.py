@@ -107,6 +107,7 @@ class _Service:
         self._changes = Changes()
         self._intake = Intake(config.intake, self._inbox)
         topics = Topics(config.intake.root)
+        self._calls = config.intake.coap is not None
         self._coap = CoapIntake(topics, config.intake.shards, self._inbox, clock)
         sorter = Sorter(topics, config.intake.shards)
         self._worker = Worker(
@@ -156,7 +157,7 @@ class _Service:
             "queued": len(self._inbox) + self._worker.in_hand,
             "turned_away": self._inbox.refused,
             "receipts_unsent": self._intake.unsent,
-            "coap": self._coap.health(),
+            "coap": self._coap.health() if self._calls else None,
         }
 
 

@@ -148,11 +148,13 @@ class Worker:
             self.on_results(plan.commit.results)
         if plan.latest is not None and len(plan.latest.series) and len(self._changes):
             self._changes.readings(len(plan.latest.series), rows_body(now, plan.latest))
-        asked = [verdict for verdict in plan.verdicts if verdict.arrival.answer is not None]
-        for verdict in asked:
-            for payload in receipts_of([verdict]).values():
-                verdict.arrival.answer(payload)  # type: ignore[misc]  # mypy does not see that these have one
-        others = plan.verdicts if not asked else [verdict for verdict in plan.verdicts if verdict.arrival.answer is None]
+        others = []
+        for verdict in plan.verdicts:
+            answer = verdict.arrival.answer
+            if answer is None:
+                others.append(verdict)
+            else:
+                answer(next(iter(receipts_of([verdict]).values())))
         for gateway, payload in receipts_of(others).items():
             await self._send(gateway, payload)
 

@@ -3,11 +3,11 @@
 import math
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from device_profiles.codecs.payload_fields import Field, Told, compiled, encode_value
+from device_profiles.codecs.payload_fields import Field, Told, compiled, encode_value, read_raw
 from device_profiles.codecs.payload_layout import (
     Layout,
     Parsed,
@@ -22,10 +22,10 @@ from device_profiles.codecs.payload_layout import (
 from device_profiles.quality import Reason
 from device_profiles.readings import Value
 
-_CODES = {
-    "u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "f32": "f", "f64": "d",
-}  # fmt: skip
-_SIGNED = {"sm8": 0x80, "sm16": 0x8000, "sm32": 0x8000_0000}
+_CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i8": "b", "i16": "h", "i32": "i", "i64": "q"} | {
+    "f32": "f",
+    "f64": "d",
+}
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class _Plan(msgspec.Struct, frozen=True):
-    """How one type of message is read. ``plain``: numbers that are always values; ``looked``: those to look at first."""
+    """How one type of message is read. ``plain``: numbers that are always values; ``looked``: those to look at."""
 
     size: int
     exact: bool
@@ -137,7 +137,7 @@ class BinaryCodec:
         self._message = None if layout.message is None else _slice(layout.message)
         self._little = layout.message is not None and layout.message.little
         self._id = None if layout.id is None else (*_slice(layout.id), id_reader(layout.id))
-        self._count = None if layout.count is None else (*_slice(layout.count), compiled(layout.count))
+        self._count = None if layout.count is None else (*_slice(layout.count), _counter(layout.count))
         moment = layout.moment
         self._moment = None if moment is None else (*_slice(moment.field), moment_reader(moment))
         self._acked = [(field.name, *_slice(field)) for field in layout.heads if "$" + field.name in layout.ack]
@@ -164,7 +164,7 @@ class BinaryCodec:
         return Parsed(
             message=message,
             id="" if self._id is None else self._id[2](body[self._id[0] : self._id[1]]),
-            count=None if self._count is None else _whole(self._count[2](body[self._count[0] : self._count[1]])),
+            count=None if self._count is None else self._count[2](body[self._count[0] : self._count[1]]),
             at=None if self._moment is None else self._moment[2](body[self._moment[0] : self._moment[1]]),
             values=values,
             reasons=reasons,
@@ -192,8 +192,16 @@ def _slice(field: Field) -> tuple[int, int]:
     return start, start + field.width
 
 
-def _whole(told: Told) -> int | None:
-    return told[0] if isinstance(told[0], int) else None
+def _counter(field: Field) -> Callable[[bytes], int | None]:
+    order: Literal["little", "big"] = "little" if field.little else "big"
+    if field.type[0] == "u" and field.mask is None:
+        return lambda data: int.from_bytes(data, order)
+
+    def read(data: bytes) -> int | None:
+        raw = read_raw(field, data)
+        return raw if isinstance(raw, int) else None
+
+    return read
 
 
 def _read(plan: _Plan, body: bytes, values: dict[str, Value], reasons: dict[str, Reason]) -> None:

@@ -17,7 +17,7 @@ from device_profiles.problems import Problems, nearest
 from device_profiles.profiles import DeviceProfile
 from device_profiles.tables import Table
 from gateway.listeners.callers import Caller
-from gateway.listeners.protocols import MODULES, module_of
+from gateway.listeners.protocols import MODULES, check_caller, module_of
 
 POLICIES = ("refuse", "quarantine")
 """What becomes of a message from an unknown device: turned away, or turned away with its bytes kept for a person."""
@@ -154,6 +154,10 @@ def _admit(row: _Row, caller: Caller, table: Table, place: str, devices: dict[st
     else:
         devices[caller.device] = place
         row.callers[caller.id] = caller
+        try:
+            check_caller(row.config.protocol, caller)
+        except ValueError as trouble:
+            table.trouble("id", str(trouble))
 
 
 def _read_file(row: _Row, library: Library, devices: dict[str, str]) -> None:
@@ -197,11 +201,17 @@ def _read_line(
     if wrong or profile is None:
         problems.add(str(path), number, "", wrong)
         return
-    devices[values["name"]] = f"{path}:{number}"
-    row.callers[values["id"]] = Caller(
+    caller = Caller(
         id=values["id"],
         device=values["name"],
         profile=profile,
         code=values["code"] or None,
         disabled=values["disabled"].lower() in ("1", "true", "yes"),
     )
+    try:
+        check_caller(row.config.protocol, caller)
+    except ValueError as trouble:
+        problems.add(str(path), number, "", str(trouble))
+        return
+    devices[caller.device] = f"{path}:{number}"
+    row.callers[caller.id] = caller

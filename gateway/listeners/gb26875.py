@@ -13,6 +13,7 @@ from device_profiles.codecs.gb26875 import (
     Frame,
     Gb26875Error,
     Reader,
+    address_bytes,
     address_names,
     address_text,
     answer,
@@ -67,6 +68,11 @@ class _Heard(msgspec.Struct):
     frame: Frame
     wrong: bool = False
     taking: asyncio.Task[Fate] | None = None
+
+
+def check_caller(caller: Caller) -> None:
+    """A transmitter's address is twelve hexadecimal digits, or the decimal number that panels show (8.2.2)."""
+    address_bytes(caller.id)
 
 
 class Session:

@@ -73,6 +73,12 @@ class _Heard(msgspec.Struct):
     taking: asyncio.Task[Fate] | None = None
 
 
+def check_caller(caller: Caller) -> None:
+    """A secret is the SM4 key of a station that encrypts (2025): sixteen characters, or 32 hexadecimal digits."""
+    if caller.secret is not None:
+        key_of(caller.secret)
+
+
 class Session:
     """One connection. What arrives together is taken together, and answered in its order."""
 

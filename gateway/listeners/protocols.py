@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from device_profiles.tables import Table
+from gateway.listeners.callers import Caller
 
 if TYPE_CHECKING:
     from gateway.listeners.desk import Desk
@@ -70,6 +71,16 @@ class ServingModule(ListenerModule, Protocol):
     ) -> None:
         """Serve until ``stop``. OSError when the address cannot be had."""
         ...
+
+
+def check_caller(protocol: str, caller: Caller) -> None:
+    """ValueError, saying what is right, when a caller's identity or secret cannot be one in its protocol.
+
+    Each protocol's module may bring a ``check_caller(caller)``; one that takes any text brings none.
+    """
+    check = getattr(module_of(protocol), "check_caller", None)
+    if check is not None:
+        check(caller)
 
 
 def module_of(protocol: str) -> ListenerModule:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from device_profiles.codecs.sl651 import Frame, Reader, Sl651Error, encode, station_name
+from device_profiles.codecs.sl651 import Frame, Reader, Sl651Error, encode, station_bytes, station_name
 from device_profiles.codecs.sl651_body import LINK, Message
 from device_profiles.codecs.sl651_messages import confirm, deny, encode_message, parse_message, split_stations
 from device_profiles.codecs.sl651_packets import Assembler
@@ -53,6 +53,11 @@ class _Heard(msgspec.Struct):
     callers: list[tuple[Caller, Message]] = []
     answered: bool = False
     taking: list[asyncio.Task[Fate]] = []
+
+
+def check_caller(caller: Caller) -> None:
+    """A station's address is eight digits of the hydrological code, or a county's six digits and a number (6.2.3.2)."""
+    station_bytes(caller.id)
 
 
 class Session:

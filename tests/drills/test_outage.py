@@ -18,7 +18,7 @@ from tests.rooms.gateway.doubles import AGENT, Agent, Centre, make_config
 
 SECOND = 1_000_000
 OUTAGE_SECONDS = 86_400 * int(os.environ.get("OUTAGE", "1"))
-STEP_SECONDS = 10
+STEP_SECONDS = 20
 ALARM_EVERY = 3600 // STEP_SECONDS
 """During the outage: one alarm an hour."""
 
