@@ -19,6 +19,8 @@ F = TypeVar("F")
 
 def decode_frame(profile: DeviceProfile, data: bytes) -> Decoded:
     """Every value in the frames of ``data``. DecodingError, in words, when there is none."""
+    if profile.protocol == "serial":
+        return _described(profile, data)
     if profile.protocol in ASKED:
         return _answers(profile, data)
     reports = _OPENERS[profile.protocol](profile.map, data)
@@ -56,6 +58,25 @@ def _answers(profile: DeviceProfile, data: bytes) -> Decoded:
     if not rows:
         raise DecodingError(f"unit {', '.join(units)} answers something that {profile.model} has no point for")
     return Decoded(", ".join(dict.fromkeys(units)), "an item", 0, rows)
+
+
+def _described(profile: DeviceProfile, data: bytes) -> Decoded:
+    """The first whole frame of a described protocol, of whatever unit it is."""
+    from device_profiles.codecs.serial_line import LineReader
+    from device_profiles.maps.serial import SerialMap
+
+    assert isinstance(profile.map, SerialMap)
+    reader = LineReader(profile.map.layout)
+    reader.buffer += data
+    before, size = reader.next()
+    if not size:
+        raise DecodingError(f"no whole, checked frame of a {profile.model}")
+    frame = bytes(reader.buffer[before : before + size])
+    rows = []
+    for point, (value, reason) in zip(profile.points, profile.map.layout.decode(frame), strict=True):
+        quality = Quality.BAD if reason else Quality.GOOD
+        rows.append(Row(point.name, value, point.unit, quality.word, _word(reason)))
+    return Decoded(profile.map.layout.unit_of(frame) or "", "a frame", 0, rows)
 
 
 def _word(reason: Reason) -> str:

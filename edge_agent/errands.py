@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable
 
 from device_profiles.clock import Clock
@@ -41,6 +42,9 @@ _NOBODY = frozenset({GATEWAY_PATH, GATEWAY_SILENT})
 
 _MEANINGS = {1: "illegal function", 2: "illegal address", 3: "illegal value", 4: "device failure", DEVICE_BUSY: "busy"}
 
+Place = tuple[int | str, str, int]
+"""(unit, table, address): the register that is written."""
+
 Ask = Callable[[Request, int], Question]
 """(request, readings that its answer carries) to a question of the unit."""
 
@@ -62,6 +66,7 @@ class Errand:
     ) -> None:
         """`readings`: points that a read of this one carries (the other bits of its register are points, too)."""
         self.unit = unit
+        self.place: Place = (unit.address, point.table, point.address)
         self._command = command
         self._point = point
         self._ask = ask
@@ -111,7 +116,8 @@ class Errand:
         heard(outcome)
         if outcome.free_at:
             return await self._quarantined(bus, ledger, heard, outcome.free_at)
-        return self._judge(outcome)
+        when = self._judge(outcome)
+        return await self._look(bus, ledger, heard) if self._written and bus.up else when
 
     async def _quarantined(
         self, bus: Bus, ledger: Ledger, heard: Callable[[Outcome], None], free_at: float
@@ -191,16 +197,36 @@ def _reason_of(outcome: Outcome) -> Reason:
 
 
 class Errands:
-    """The commands of one link: first come, first served, and before every poll."""
+    """The commands of one link: first come, first served, and before every poll.
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    Those to one register follow each other: the next is not begun before the last has been judged by what is there.
+    """
+
+    def __init__(self) -> None:
         self._waiting: list[tuple[float, int, Errand]] = []
         self._numbers = itertools.count()
+        self._behind: dict[Place, deque[Errand]] = {}
+        """By register, while one is under way there: those that come after it."""
 
-    def put(self, when: float, errand: Errand) -> None:
-        """`errand` is to go on at `when` (monotonic seconds)."""
+    def begin(self, now: float, errand: Errand) -> None:
+        """A new one: its turn is now, or when those before it at its register have ended."""
+        if errand.place in self._behind:
+            self._behind[errand.place].append(errand)
+        else:
+            self._behind[errand.place] = deque()
+            self.go_on(now, errand)
+
+    def go_on(self, when: float, errand: Errand) -> None:
+        """One that was begun is to go on at `when` (monotonic seconds)."""
         heapq.heappush(self._waiting, (when, next(self._numbers), errand))
+
+    def ended(self, now: float, errand: Errand) -> None:
+        """It is settled: the next at its register begins."""
+        behind = self._behind[errand.place]
+        if behind:
+            self.go_on(now, behind.popleft())
+        else:
+            del self._behind[errand.place]
 
     def take(self, now: float) -> Errand | None:
         """The one whose turn it is; None when none is due."""
@@ -212,6 +238,8 @@ class Errands:
 
     def give_up(self, reason: Reason) -> None:
         """Settle all of them: see `Errand.give_up`."""
-        waiting, self._waiting = self._waiting, []
-        for _, _, errand in waiting:
+        waiting = [errand for _, _, errand in self._waiting]
+        waiting += [errand for behind in self._behind.values() for errand in behind]
+        self._waiting, self._behind = [], {}
+        for errand in waiting:
             errand.give_up(reason)

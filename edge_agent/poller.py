@@ -53,11 +53,11 @@ class LinkPoller:
         self._nap: asyncio.Future[None] | None = None
         self._idle = False
         self._agenda = Agenda(self.jobs)
-        self._errands = Errands(clock)
+        self._errands = Errands()
 
     def send(self, errand: Errand) -> None:
         """A command: its turn comes before the next poll."""
-        self._errands.put(self._clock.monotonic(), errand)
+        self._errands.begin(self._clock.monotonic(), errand)
         if self._idle:
             self._wake()
 
@@ -121,7 +121,7 @@ class LinkPoller:
         unit, bus = errand.unit, self.bus
         if unit.breaker.is_open and bus.may_be_half_open:
             bus.close()  # as for a probe
-            self._errands.put(self._clock.monotonic(), errand)
+            self._errands.go_on(self._clock.monotonic(), errand)
             return
 
         def heard(outcome: Outcome) -> None:
@@ -130,8 +130,10 @@ class LinkPoller:
                 self._note(unit.breaker, outcome, unit, self._clock.monotonic())
 
         when = await errand.step(bus, self._ledger, heard)
-        if when is not None:
-            self._errands.put(when, errand)
+        if when is None:
+            self._errands.ended(self._clock.monotonic(), errand)
+        else:
+            self._errands.go_on(when, errand)
 
     async def _poll(self, job: Job) -> float:
         """Ask one span; returns when it is to be asked again."""

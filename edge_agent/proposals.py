@@ -33,6 +33,7 @@ def differences(own: LineSettings, line: LineSettings | None) -> Mapping[str, in
     """What a unit's row must say of its line, where it is not the link's."""
     if line is None:
         return {}
+    pairs: dict[str, tuple[int | str, int | str]]
     pairs = {"baud": (own.baud, line.baud), "parity": (own.parity, line.parity), "stop": (own.stop, line.stop)}
     return {key: theirs for key, (ours, theirs) in pairs.items() if ours != theirs}
 

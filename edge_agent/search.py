@@ -33,6 +33,9 @@ SEARCHED = ("modbus", *METERS)
 TOTAL = {2007: 0x00010000, 1997: 0x9010}
 """Forward active energy: every electricity meter has it, and reading it changes nothing."""
 
+MOST_NARROWING = 2000
+"""Questions to shortened addresses at one speed: on a line that babbles every one of them looks like a crowd."""
+
 Opening = Callable[[str], Exchange]
 """Makes the question by which a meter at this (perhaps shortened) address shows itself."""
 Step = Callable[[str, int], None]
@@ -93,12 +96,15 @@ def _step(who: str, more: int) -> None:
     """Nobody watches."""
 
 
-async def ask(bus: Bus, question: Question) -> Outcome:
-    """One attempt; waits first where a late answer to an earlier question may still come (the same unit at another
-    speed)."""
-    while (outcome := await bus.ask_once(question)).free_at:
-        await asyncio.sleep(question.late)
-    return outcome
+async def ask(bus: Bus, question: Question, again: bool = False) -> Outcome:
+    """One attempt, or with ``again`` another after a damaged answer. Waits first where a late answer to an earlier
+    question may still come (the same unit at another speed)."""
+    attempt = bus.exchange if again else bus.ask_once
+    outcome = await attempt(question)
+    if not outcome.free_at:
+        return outcome
+    await asyncio.sleep(question.late)
+    return await attempt(question)
 
 
 async def search(
@@ -155,7 +161,7 @@ async def scan(
             continue
         models: list[str] = []
         for read, candidates in probes.items():
-            answer = (await ask(bus, made(unit=unit, read=read))).answer
+            answer = (await ask(bus, made(unit=unit, read=read), again=True)).answer
             if answer is not None and not answer.exception:
                 models += [model for model, point in candidates if _plausible(point, answer.data)]
         yield Found(unit, tuple(sorted(models)), "modbus", line)
@@ -180,6 +186,7 @@ class MeterSearch:
         self._step = step
         self._size = dlt645.ADDRESS_SIZE if way.protocol == "dlt645" else cjt188.ADDRESS_SIZE
         self._seen: set[str] = set()
+        self._left = MOST_NARROWING
 
     async def run(self, library: Sequence[DeviceProfile]) -> AsyncIterator[Found]:
         """Every meter once, with the models that fit."""
@@ -198,7 +205,8 @@ class MeterSearch:
             if outcome.answer is not None:
                 yield self._address(outcome.answer.frame)
             return
-        if len(known) < 2 * self._size:
+        if len(known) < 2 * self._size and self._left >= 100:
+            self._left -= 100
             self._step(f"{self._way.protocol} {unit}", 100)
             for pair in range(100):
                 async for found in self._inside(f"{pair:02}{known}", opening):
@@ -210,6 +218,7 @@ class MeterSearch:
         planned = PlannedRead(
             period=0.0, points=(), shape=exchange.shape, exchange=lambda: exchange, decode=_undecoded, byte_gap=0.5
         )
+        bus.strays.judge(final=True)  # what collided has no end that the next answer could bring
         unused = bus.strays.unexpected, bus.strays.bytes
         outcome = await ask(bus, self._question(exchange.unit, planned))
         if outcome.answer is None:
@@ -243,7 +252,7 @@ class MeterSearch:
             reads = asked_module_of(profile.protocol).plan_reads(profile.map, unit, profile.points, _every)
             request = reads[0].exchange().request()
             if request not in heard:
-                heard[request] = await ask(self._bus, self._question(unit, reads[0]))
+                heard[request] = await ask(self._bus, self._question(unit, reads[0]), again=True)
             answer = heard[request].answer
             if answer is not None and not answer.exception and GOOD_CODE in reads[0].decode(answer.data)[1]:
                 models.append(profile.model)

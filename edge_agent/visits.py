@@ -1,4 +1,4 @@
-"""Visits to the wire by hand: one poll of a device, one question to every unit of a site (a search for units: `search`).
+"""Visits to the wire by hand: one poll of a device, one question to every unit of a site.
 
 They use the same bus, plan and decoders as the running agent, take the link for themselves while they last, and ask
 nothing but reads of the plan.

@@ -10,11 +10,13 @@ from typing import Protocol
 
 from device_profiles.clock import Clock
 from device_profiles.maps.meter_items import ItemPoint
+from device_profiles.maps.serial import SerialPoint
 from device_profiles.profiles import DeviceProfile, LineSettings, RegisterPoint
 from firmware_sim.image import Image
 from firmware_sim.meter_units import MeterImage, MeterUnits
 from firmware_sim.modbus_units import ModbusUnits
-from firmware_sim.questions import ITEM, Asked
+from firmware_sim.questions import FRAME, ITEM, Asked
+from firmware_sim.serial_units import SerialImage, SerialUnits
 from firmware_sim.street import UnitPlan
 from firmware_sim.units import Extent
 
@@ -49,7 +51,12 @@ def _meters(units: Sequence[UnitPlan], line: LineSettings, seed: str, clock: Clo
     return MeterUnits(images, line, seed)
 
 
-MAKERS: dict[str, Maker] = {"modbus": _modbus, "dlt645": _meters, "cjt188": _meters}
+def _described(units: Sequence[UnitPlan], line: LineSettings, seed: str, clock: Clock) -> LineServer:
+    images = [SerialImage(unit.profile, str(unit.address), f"{seed}/{unit.device}", clock) for unit in units]
+    return SerialUnits(images, line)
+
+
+MAKERS: dict[str, Maker] = {"modbus": _modbus, "dlt645": _meters, "cjt188": _meters, "serial": _described}
 """Who serves which protocol on a line."""
 
 
@@ -70,4 +77,6 @@ def extents_of(profile: DeviceProfile) -> list[Extent]:
             found.append(Extent(point.table, point.address, point.registers))
         elif isinstance(point, ItemPoint):
             found.append(Extent(ITEM, point.item, 1))
+        elif isinstance(point, SerialPoint):
+            found.append(Extent(FRAME, 0, 1))
     return found

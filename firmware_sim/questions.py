@@ -11,6 +11,8 @@ READS = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 """Function code to table of the Modbus application protocol V1.1b3, 6.1 to 6.4."""
 ITEM = "item"
 """What a meter's identifiers name, in place of a table."""
+FRAME = "frame"
+"""The one frame of a described serial protocol, in place of a table."""
 
 RTU_HEAD = 1
 TCP_HEAD = 7

@@ -96,8 +96,7 @@ def _stop_on_signals() -> asyncio.Event:
 def check(site: Path, connect: bool, as_json: bool) -> None:
     """Check what SITE says about its gateway; with --connect also the broker."""
     config = load_config(site)
-    if connect:
-        _check_broker(config)
+    modems = _check_broker(config) if connect else {}
     uplink = config.uplink
     told: dict[str, Any] = {
         "gateway": config.name,
@@ -111,6 +110,7 @@ def check(site: Path, connect: bool, as_json: bool) -> None:
         "username": uplink.username,
         "password": None if uplink.password is None else "***",
         "broker": "answers" if connect else "not asked",
+        "modems": modems,
         "listeners": [
             f"{door.name}: {door.protocol} on {door.transport}://{door.host}:{door.port}, {len(door.callers):,} callers"
             for door in config.listeners
@@ -120,12 +120,14 @@ def check(site: Path, connect: bool, as_json: bool) -> None:
         _print_json(told)
         return
     doors = told.pop("listeners")
-    for name, value in [*told.items(), *(("listener", door) for door in doors)]:
+    modem_lines = [f"{port}: {line}" for port, line in told.pop("modems").items()]
+    rows = [*told.items(), *(("modem", line) for line in modem_lines), *(("listener", door) for door in doors)]
+    for name, value in rows:
         print(f"{name:12} {'-' if value is None else value}")
 
 
-def _check_broker(config: GatewayConfig) -> None:
-    """Each way out is asked; ConfigError with all that do not take us."""
+def _check_broker(config: GatewayConfig) -> dict[str, str]:
+    """Each way out is asked; ConfigError with all that do not take us. What their modems say, by port."""
     import aiomqtt
 
     from device_profiles.tls import TlsTrouble, in_words
@@ -134,17 +136,22 @@ def _check_broker(config: GatewayConfig) -> None:
     from gateway.connection import probe
 
     found: list[Problem] = []
+    modems: dict[str, str] = {}
     for key, way in (("uplink", config.uplink), ("uplink.fallback", config.uplink.fallback)):
         if way is None:
             continue
         try:
-            asyncio.run(probe_coap(way) if way.coap else probe(way, config.name))
+            if way.coap is None:
+                asyncio.run(probe(way, config.name))
+            elif (modem := asyncio.run(probe_coap(way))) is not None and way.coap.modem is not None:
+                modems[str(way.coap.modem.port)] = modem.report()
         except (aiomqtt.MqttError, TlsTrouble) as trouble:
             found.append(Problem(way.url, 0, key, f"the broker does not take us: {in_words(trouble)}"))
         except (NoAnswer, OSError) as trouble:
             found.append(Problem(way.url, 0, key, f"the centre does not answer: {trouble}"))
     if found:
         raise ConfigError(found)
+    return modems
 
 
 @cli.command()

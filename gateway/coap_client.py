@@ -14,6 +14,8 @@ from device_profiles.codecs import coap
 from device_profiles.codecs.coap import ACK, CON, RST, CoapError, Message, Options
 from device_profiles.codecs.coap_blocks import Upload, whole_payload
 from gateway.datagrams import Datagrams, Network, OwnUdp
+from gateway.modem import Modem
+from gateway.modem_health import ModemHealth
 from gateway.uplink_config import UplinkConfig
 
 ACK_RANDOM_FACTOR = 1.5
@@ -178,7 +180,23 @@ class CoapClient(asyncio.DatagramProtocol):
             question.end(NoAnswer(f"unreachable: {trouble}"))
 
 
-async def probe(config: UplinkConfig) -> None:
-    """See that somebody speaks CoAP there; OSError or NoAnswer when nobody does."""
-    async with CoapClient(config):
-        return
+async def probe(config: UplinkConfig) -> ModemHealth | None:
+    """See that somebody speaks CoAP there; OSError or NoAnswer when nobody does.
+
+    Through the modem if there is one, and then what is known of it.
+    """
+    assert config.coap is not None
+    modem = Modem(config.coap.modem) if config.coap.modem else None
+    trouble: Exception | None = None
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(modem.run())] if modem else []
+        try:
+            async with CoapClient(config, modem):
+                pass
+        except (NoAnswer, OSError) as silence:
+            trouble = silence
+        for task in running:
+            task.cancel()
+    if trouble is not None:
+        raise trouble
+    return None if modem is None else modem.health

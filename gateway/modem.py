@@ -6,16 +6,15 @@ growing pauses. Refuses to restart a modem that only finds no network: operators
 
 import asyncio
 import logging
-from collections import deque
-
-import msgspec
 
 from device_profiles.codecs.at_modem import AtError, Urc
-from device_profiles.codecs.at_modem_answers import Registration, Signal, parse_imei, parse_registration
+from device_profiles.codecs.at_modem_answers import Signal, parse_imei, parse_registration
 from gateway.datagrams import Place
 from gateway.modem_config import ModemConfig
 from gateway.modem_dialects import make_dialect
+from gateway.modem_health import ModemHealth, settings_of
 from gateway.modem_line import ModemLine, ModemTrouble, Silent
+from gateway.modem_way import Way
 
 log = logging.getLogger(__name__)
 
@@ -27,63 +26,20 @@ START_SECONDS = 2.0
 START_TURNS = 5
 SEARCH_SECONDS = 5.0
 """Between two questions for the network; an unsolicited line is faster."""
+SLOW_SECONDS = 85.0
+"""For AT+CFUN=1 and AT+CGATT=1, which some modules answer after more than a minute."""
 OPEN_SECONDS = 60.0
 """For +QIOPEN (BC26 TCP/IP manual)."""
-REPORT_SECONDS = 30.0
-"""For the line that says whether a datagram has left: 2 to 22 s are usual."""
 FAULTS = 3
 """Refusals of the socket layer in a row, with a network, after which it counts as hung."""
+DEAF = 5
+"""Clients in a row that sent and heard nothing, after which a socket layer that takes everything counts as hung."""
+DEAF_PAUSE = 600.0
+"""Between two restarts for that, at first: it may be the other side that is away."""
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, 3600.0
 """Between two restarts, doubling; back to the first when a datagram has come in."""
 REOPEN_PAUSE = 2.0
 """Before a port is tried again, doubling up to half a minute."""
-
-
-class ModemHealth(msgspec.Struct):
-    """What is known of a modem. None: not measured. ``sent`` counts what the modem took, ``reported`` what it said has
-    left; ``unsent`` what it said has not, or was thrown away here."""
-
-    state: str = "closed"
-    trouble: str = ""
-    imei: str | None = None
-    registration: str = "unknown"
-    cell: str = ""
-    rsrp_dbm: float | None = None
-    rsrq_db: float | None = None
-    snr_db: float | None = None
-    coverage: int | None = None
-    sleeping: bool = False
-    sent: int = 0
-    reported: int = 0
-    unsent: int = 0
-    received: int = 0
-    strangers: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    sockets: int = 0
-    restarts: int = 0
-    starts: int = 0
-    timeouts: int = 0
-    rejects: dict[str, int] = {}
-
-
-class _Way:
-    """One client's socket: what waits for the modem, and who gets what comes."""
-
-    def __init__(self, modem: "Modem", receiver: asyncio.DatagramProtocol, place: Place) -> None:
-        self.receiver, self.place = receiver, place
-        self.number = -1
-        self.waiting: deque[bytes] = deque()
-        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._modem = modem
-
-    def sendto(self, data: bytes) -> None:
-        """See ``Datagrams.sendto``."""
-        self._modem.queue(self, data)
-
-    def abort(self) -> None:
-        """See ``Datagrams.abort``."""
-        self._modem.leave(self)
 
 
 class Modem:
@@ -93,42 +49,34 @@ class Modem:
         self.health = ModemHealth()
         self._config = config
         self._dialect = make_dialect(config.kind)
-        self._way: _Way | None = None
-        self._stale: int | None = None  # a socket that nobody uses any more
+        self._way: Way | None = None
+        self._stale: list[int] = []  # sockets that nobody uses any more
         self._wake = asyncio.Event()
         self._arrived = self._unregistered = self._reborn = False
-        self._unreported: deque[float] = deque()
-        self._faults = 0
+        self._faults = self._not_sent = self._deaf = 0
         self._pause, self._may_restart = FIRST_PAUSE, 0.0
-        self._opening: asyncio.Future[bool] = asyncio.Future()
+        self._opening: asyncio.Future[bool] | None = None
 
     # -- for clients -------------------------------------------------------------------------------------------------
 
-    async def connect(self, receiver: asyncio.DatagramProtocol, place: Place) -> _Way:
+    async def connect(self, receiver: asyncio.DatagramProtocol, place: Place) -> Way:
         """See ``Network.connect``; an earlier client's socket is closed."""
         if self._way is not None:
             self.leave(self._way)
-        way = self._way = _Way(self, receiver, place)
+        way = self._way = Way(self, receiver, place)
         self._wake.set()
         try:
             async with asyncio.timeout(self._config.patience):
                 await way.opened
         except TimeoutError:
             self.leave(way)
-            raise OSError(f"modem {self._config.port}: {self.words()}") from None
+            raise OSError(f"modem {self._config.port}: {self.health.words()}") from None
         except BaseException:
             self.leave(way)
             raise
         return way
 
-    def words(self) -> str:
-        """Where it stands, for an operator."""
-        health = self.health
-        if health.trouble:
-            return health.trouble
-        return f"no network ({health.registration})" if health.state == "searching" else health.state
-
-    def queue(self, way: _Way, data: bytes) -> None:
+    def queue(self, way: Way, data: bytes) -> None:
         """Let a client's datagram wait for the modem."""
         if way is not self._way or len(way.waiting) >= QUEUE or len(data) > self._dialect.longest:
             self.health.unsent += 1
@@ -136,12 +84,19 @@ class Modem:
         way.waiting.append(data)
         self._wake.set()
 
-    def leave(self, way: _Way) -> None:
+    def leave(self, way: Way) -> None:
         """A client goes; its socket is closed when the modem has time for it."""
         if way is self._way:
-            self._way, self._stale = None, way.number if way.number >= 0 else self._stale
+            self._way = None
+            self._deaf += way.sent and not way.heard
+            self._retire(way)
             self.health.unsent += len(way.waiting)
             self._wake.set()
+
+    def _retire(self, way: Way) -> None:
+        if way.number >= 0:
+            self._stale.append(way.number)
+        way.number = -1
 
     # -- the modem's life --------------------------------------------------------------------------------------------
 
@@ -172,7 +127,8 @@ class Modem:
         self.health.trouble = why
         way = self._way
         if way is not None and way.number >= 0:
-            way.number = -1
+            self._retire(way)
+            self.health.unsent += len(way.waiting)
             way.waiting.clear()
             way.receiver.error_received(OSError(why))
 
@@ -192,17 +148,27 @@ class Modem:
         self.health.starts += 1
         self.health.trouble = ""
         config = self._config
-        for text in ["ATE0", "AT+CMEE=1", *self._dialect.settings(), *_settings(config)]:
+        for text in ["ATE0", "AT+CMEE=1", *self._dialect.settings(), *settings_of(config)]:
             reply = await line.command(text)
             if not reply.ok and text.startswith(("AT+CGDCONT", "AT+CPSMS=1", "AT+QICFG")):
                 log.warning("modem: refuses %s: %s", text, reply.error)
-        await line.command("AT+CFUN=1", 30.0)
-        await line.command("AT+CGATT=1", 30.0)
+        for question, wish in (("AT+CFUN?", "AT+CFUN=1"), ("AT+CGATT?", "AT+CGATT=1")):
+            await self._want(line, question, wish)
         try:
             self.health.imei = parse_imei((await line.command("AT+CGSN=1")).lines)
         except AtError:
             self.health.imei = None
-        self._stale, self._unreported = None, deque()
+        self._stale = []
+
+    async def _want(self, line: ModemLine, question: str, wish: str) -> None:
+        """Radio on, attached: said only when it is not so. Without a network some answer late, or never."""
+        name, _, value = wish.removeprefix("AT").partition("=")
+        if value in (await line.command(question)).named(name):
+            return
+        try:
+            await line.command(wish, SLOW_SECONDS)
+        except Silent:
+            await self._greet(line)
 
     async def _greet(self, line: ModemLine) -> None:
         """The first answer, or the way back after a lost one: a reply that is surely this question's."""
@@ -246,7 +212,7 @@ class Modem:
                 look = 0.0
                 await self._fault(line, "the modem fell silent")
             except ModemTrouble as trouble:
-                if not await self._registered(line):
+                if self._reborn or not await self._registered(line):
                     break
                 await self._fault(line, str(trouble))
             else:
@@ -276,8 +242,7 @@ class Modem:
             raise
         except ModemTrouble:
             signal = Signal()
-        for name in ("rsrp_dbm", "rsrq_db", "snr_db", "coverage"):
-            setattr(self.health, name, getattr(signal, name))
+        self.health.take(signal)
         self._count(line)
 
     def _count(self, line: ModemLine) -> None:
@@ -293,9 +258,15 @@ class Modem:
 
     async def _carry(self, line: ModemLine) -> bool:
         """One step: close, open, read or send. False when there is nothing to do."""
-        if self._stale is not None:
-            stale, self._stale = self._stale, None
-            await self._dialect.close(line, stale)
+        if self._not_sent >= FAULTS:
+            self._not_sent = 0
+            raise ModemTrouble("datagrams do not leave")
+        if self._deaf >= DEAF:
+            self._deaf, self._faults = 0, FAULTS - 1
+            self._pause = max(self._pause, DEAF_PAUSE)
+            raise ModemTrouble("datagrams leave and nothing ever comes back")
+        if self._stale:
+            await self._dialect.close(line, self._stale.pop())
             return True
         way = self._way
         if way is None:
@@ -310,32 +281,28 @@ class Modem:
             return True
         return await self._send(line, way)
 
-    async def _open(self, line: ModemLine, way: _Way) -> None:
-        self._opening = asyncio.get_running_loop().create_future()
+    async def _open(self, line: ModemLine, way: Way) -> None:
+        opening = self._opening = asyncio.get_running_loop().create_future()
         number, ready = await self._dialect.open(line, way.place)
         if not ready:
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
-                    ready = await self._opening
+                    ready = await opening
             except TimeoutError:
                 ready = False
         if not ready:
             raise ModemTrouble("the modem cannot open a socket")
-        self._faults = 0
         self.health.sockets += 1
         self.health.state, self.health.trouble = "open", ""
         if way is not self._way:
-            self._stale = number
+            self._stale.append(number)
             return
         way.number = number
         self._arrived = False
         if not way.opened.done():
             way.opened.set_result(None)
 
-    async def _send(self, line: ModemLine, way: _Way) -> bool:
-        now = asyncio.get_running_loop().time()
-        while self._unreported and self._unreported[0] < now:
-            self._unreported.popleft()
+    async def _send(self, line: ModemLine, way: Way) -> bool:
         if not way.waiting:
             return False
         data = way.waiting.popleft()
@@ -344,17 +311,19 @@ class Modem:
         except ModemTrouble:
             self.health.unsent += 1
             raise
-        if reports:
-            self._unreported.append(now + REPORT_SECONDS)
+        if not reports:
+            self._faults = 0
+        way.sent = True
         self.health.sent += 1
         self.health.bytes_sent += len(data)
         return True
 
-    def _deliver(self, way: _Way, sender: Place | None, data: bytes) -> None:
+    def _deliver(self, way: Way, sender: Place | None, data: bytes) -> None:
         self._faults, self._pause = 0, FIRST_PAUSE
         if sender not in (None, way.place):
             self.health.strangers += 1
             return
+        way.heard = True
         self.health.received += 1
         self.health.bytes_received += len(data)
         if way is self._way:
@@ -401,12 +370,9 @@ class Modem:
         if news is None:
             return
         if news.what in ("sent", "not sent"):
-            if self._unreported:
-                self._unreported.popleft()
-            self.health.reported += news.what == "sent"
-            self.health.unsent += news.what == "not sent"
+            self._report(news.what == "sent")
         elif news.what == "opened" or (news.what == "closed" and way is not None and way.number < 0):
-            if not self._opening.done():
+            if self._opening is not None and not self._opening.done():
                 self._opening.set_result(news.what == "opened")
         elif way is not None and news.socket == way.number:
             if news.what == "arrived":
@@ -414,25 +380,20 @@ class Modem:
             else:
                 way.number = -1  # closed by the network: the next step opens another
 
+    def _report(self, sent: bool) -> None:
+        self.health.reported += sent
+        self.health.unsent += not sent
+        self._not_sent = 0 if sent else self._not_sent + 1
+        if sent:
+            self._faults = 0
+
     def _registration(self, text: str, asked: bool) -> None:
         try:
             found = parse_registration(text, asked)
         except AtError:
             return
-        self._note(found)
-
-    def _note(self, found: Registration) -> None:
         if found.word != self.health.registration:
             log.info("modem: %s", found.word)
         self.health.registration = found.word
         self.health.cell = found.cell or self.health.cell
         self._unregistered = not found.registered
-
-
-def _settings(config: ModemConfig) -> list[str]:
-    """What the site file wants of the modem (TS 27.007: 10.1.1, 10.1.22, 7.38, 7.40)."""
-    wanted = [] if config.apn is None else [f'AT+CGDCONT=1,"IP","{config.apn}"']
-    psm, edrx = config.psm, config.edrx
-    wanted.append("AT+CPSMS=0" if psm is None else f'AT+CPSMS=1,,,"{psm.periodic}","{psm.active}"')
-    wanted.append("AT+CEDRXS=0,5" if edrx is None else f'AT+CEDRXS=1,5,"{edrx}"')
-    return [*wanted, "AT+NPSMR=1", "AT+CEREG=1", "AT+CEREG=4"]  # 4 is not in every firmware: then 1 stays

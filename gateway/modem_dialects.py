@@ -76,8 +76,11 @@ class Neul:
         self._sequence = 0
 
     def settings(self) -> list[str]:
-        """See ``Dialect``. NSONMI=1: say that data came, and how many, not the data."""
-        return ["AT+NSONMI=1"] if self._numbered else []
+        """See ``Dialect``. NSONMI=1: say that data came, and how many, not the data.
+
+        Sockets of an earlier life of this program are closed: a modem has seven.
+        """
+        return [*(["AT+NSONMI=1"] if self._numbered else []), *(f"AT+NSOCL={number}" for number in range(7))]
 
     async def open(self, line: ModemLine, place: Place) -> tuple[int, bool]:
         """See ``Dialect``: protocol 17 is UDP, port 0 any, 1 wants +NSONMI."""

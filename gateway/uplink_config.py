@@ -123,6 +123,8 @@ def _coap(table: Table, host: str) -> CoapOptions:
     if size not in _SIZES:
         table.trouble("block_bytes", f"{size} is no block", "16, 32, 64, 128, 256, 512 or 1024")
         size = usual.block_bytes
+    if modem is not None and modem.kind == "bc26" and size > _NARROW.block_bytes:
+        table.trouble("block_bytes", f"{size} and what goes around it is more than a BC26 sends at once", "256")
     return CoapOptions(
         ack_seconds=table.number("ack_seconds", usual.ack_seconds, low=0.05, high=120),
         retransmissions=table.integer("retransmissions", usual.retransmissions, low=0, high=10),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tests.parts import free_port
@@ -18,14 +18,16 @@ Address = tuple[str, int]
 
 
 class _Leg(asyncio.Protocol):
-    """One of a connection's two ends at the proxy; what it hears goes to the other one."""
+    """One of a connection's two ends at the proxy; what it hears goes to the other. ``answers``: the target's end."""
 
-    def __init__(self, link: TcpProxy) -> None:
+    def __init__(self, link: TcpProxy, answers: bool) -> None:
         self.link = link
+        self.answers = answers
         self.other: _Leg | None = None
         self.transport: asyncio.Transport | None = None
         self.swallowing = False
         self._early: list[bytes] = []
+        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -35,16 +37,23 @@ class _Leg(asyncio.Protocol):
     def meet(self, other: _Leg) -> None:
         """The other end is there: what came before it is passed on."""
         self.other, other.other = other, self
-        for data in self._early:
-            other.pass_on(data)
-        self._early.clear()
+        if not self.link.holds(self):
+            self.let_go()
+
+    @property
+    def hears_nothing(self) -> bool:
+        """True when what the other end says is swallowed."""
+        return self.other is not None and self.other.swallowing
 
     def data_received(self, data: bytes) -> None:
         if self.swallowing or self.link.swallowing:
             self.swallowing = True  # a stream with a hole in it is never whole again
             self.link.swallowed += len(data)
-        elif self.link.holding or self.other is None:
+            self.link.news.set()
+        elif self.other is None or self.link.holds(self):
             self._early.append(data)
+            self.link.held += len(data)
+            self.link.news.set()
         else:
             self.other.pass_on(data)
 
@@ -54,6 +63,14 @@ class _Leg(asyncio.Protocol):
             for data in self._early:
                 self.other.pass_on(data)
             self._early.clear()
+            if self._ended:
+                self.other.end()
+
+    def end(self) -> None:
+        """Say that no more will come out of this end."""
+        assert self.transport is not None
+        if not self.transport.is_closing():
+            self.transport.write_eof()
 
     def pass_on(self, data: bytes) -> None:
         """Out of this end, in as many pieces as the link makes of it."""
@@ -62,26 +79,36 @@ class _Leg(asyncio.Protocol):
             self.transport.write(piece)
 
     def eof_received(self) -> bool:
-        if self.other is not None and self.other.transport is not None and not self.swallowing:
-            self.other.transport.write_eof()
+        if self.other is None:
+            self._ended = True
+        elif self.swallowing or self.link.swallowing or self.other.swallowing:
+            self.swallowing = True  # the other end never learns of it
+            return False
+        elif self.link.holds(self):
+            self._ended = True
+        else:
+            self.other.end()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.link.legs.discard(self)
-        if self.other is not None and self.other.transport is not None:
+        self.link.news.set()
+        if self.other is not None and self.other.transport is not None and not self.swallowing:
             self.other.transport.close()
 
 
 class TcpProxy:
-    """A link to one TCP port; see `tcp_link`. ``connections``: how many were carried, ``swallowed``: bytes lost."""
+    """A link to one TCP port; see `tcp_link`. ``connections``: carried so far; ``swallowed``, ``held``: bytes."""
 
     def __init__(self, target: int, chance: random.Random) -> None:
         self.port = free_port()
         self.target = target
         self.legs: set[_Leg] = set()
         self.connections = 0
-        self.swallowed = 0
-        self.swallowing = self.holding = self.chopping = False
+        self.swallowed = self.held = 0
+        self.swallowing = self.chopping = False
+        self.news = asyncio.Event()
+        self._holding: tuple[bool, ...] = ()
         self._chance = chance
         self._server: asyncio.Server | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -113,15 +140,30 @@ class TcpProxy:
         """New connections are carried again; those that lost bytes stay dead, and nobody is told."""
         self.swallowing = False
 
-    def hold(self) -> None:
-        """Keep what comes; nothing is lost."""
-        self.holding = True
+    def hold(self, *, answers_only: bool = False) -> None:
+        """Keep what comes; nothing is lost unless the connection is cut."""
+        self._holding = (True,) if answers_only else (True, False)
+        self.held = 0
+
+    def holds(self, leg: _Leg) -> bool:
+        """True while what this end hears is kept."""
+        return leg.answers in self._holding
 
     def release(self) -> None:
         """Let go what was kept, in order, and keep nothing any more."""
-        self.holding = False
+        self._holding = ()
         for leg in list(self.legs):
             leg.let_go()
+
+    async def until(self, holds: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+        """Wait for bytes and ends of connections until something holds."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not holds():
+                    self.news.clear()
+                    await self.news.wait()
+        except TimeoutError:
+            raise AssertionError(f"never: {what}") from None
 
     def pieces(self, data: bytes) -> list[bytes]:
         """The data as it is written: whole, or when ``chopping`` in pieces of any size."""
@@ -131,7 +173,7 @@ class TcpProxy:
         return [data[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
     def _accept(self) -> _Leg:
-        leg = _Leg(self)
+        leg = _Leg(self, answers=False)
         self.connections += 1
         assert self._group is not None
         self._group.create_task(self._connect(leg))
@@ -139,7 +181,9 @@ class TcpProxy:
 
     async def _connect(self, leg: _Leg) -> None:
         try:
-            _, there = await asyncio.get_running_loop().create_connection(lambda: _Leg(self), HOST, self.target)
+            _, there = await asyncio.get_running_loop().create_connection(
+                lambda: _Leg(self, answers=True), HOST, self.target
+            )
         except OSError:  # nobody is there: the caller sees its connection end
             if leg.transport is not None:
                 leg.transport.abort()

@@ -32,12 +32,16 @@ URCS = frozenset({
 
 ALSO_ASKED = frozenset({"+CEREG", "+CSCON", "+NPSMR", "+CPIN", "+CFUN"})
 """Of these, the ones that also answer a question; see ``_answers``."""
+WITH_SETTING = frozenset({"+CEREG", "+CSCON", "+NPSMR"})
+"""Of these again, the ones whose answer, and only that, begins with the setting <n> (TS 27.007, 10.1.22)."""
 
 WORDS = frozenset({"SEND OK", "SENDOK", "SEND FAIL", "CLOSE OK", "CLOSEOK", "REBOOTING", "RDY", "NEUL", "APP RDY"})
 """Unasked lines that are words (BC26: QISEND, QICLOSE; all: the end of a start)."""
 
 STARTED = frozenset({"RDY", "NEUL", "APP RDY"})
 """Said when the modem has started: a command under way then is lost with its reply."""
+RESTARTED = "restarted"
+"""The error of such a command."""
 
 _NAMED = re.compile(r"([+^*#][A-Z][A-Z0-9_]{1,20}) ?: ?(.*)", re.DOTALL)
 _START_CAUSE = re.compile(r"(?:REBOOT_CAUSE_|Boot: |Security |Protocol |Apps ).*")
@@ -180,6 +184,8 @@ class Dialog:
             if event is not None and len(found) >= MAX_EVENTS:
                 self.rejects.add(Reason.OVERSIZED, line.encode())
             elif event is not None:
+                if isinstance(event, Urc) and event.name in STARTED:
+                    found += self._restarted()
                 found.append(event)
         return found
 
@@ -196,8 +202,11 @@ class Dialog:
         if line == "OK" or line == "ERROR" or line.startswith(("+CME ERROR", "+CMS ERROR")):
             return self._end("" if line == "OK" else line)
         urc = self._unasked(line)
+        if urc is not None and urc.name in WITH_SETTING and _begins_with_setting(urc.text):
+            self.rejects.add(Reason.LATE, line.encode())  # an answer to a question that nobody asks any more
+            return None
         if urc is not None:
-            return self._started(urc) if urc.name in STARTED else urc
+            return urc
         if not self._command:
             self.rejects.add(Reason.NOISE, line.encode())
         elif len(self._lines) >= MAX_LINES:
@@ -218,11 +227,13 @@ class Dialog:
             return None if name not in URCS or _answers(name, text, self._command) else Urc(name, text)
         return Urc(name, text)  # another's name: a URC that no table knows is none the less no part of this reply
 
-    def _started(self, urc: Urc) -> Urc:
+    def _restarted(self) -> list[Reply | Urc]:
         """A modem that starts anew forgets what it was asked; the OK behind "Neul" answers only a wanted restart."""
-        if self._command and not self._command.startswith(("AT+NRB", "AT+QRST")):
-            self.abandon()
-        return urc
+        if not self._command or self._command.startswith(("AT+NRB", "AT+QRST")):
+            return []
+        reply = Reply(self._command, tuple(self._lines), RESTARTED)
+        self._command, self._lines = "", []
+        return [reply]
 
     def _end(self, error: str) -> Reply | None:
         if not self._command:
@@ -239,14 +250,17 @@ class Dialog:
 
 
 def _answers(name: str, text: str, command: str) -> bool:
-    """Whether a line that may be either answers the question: the answer begins with the setting <n>, so its second
-    field is a plain number too (TS 27.007, 10.1.22: +CEREG: <n>,<stat>…; unasked: +CEREG: <stat>[,"tac"…)."""
+    """Whether a line that may be either answers the question that waits."""
     if name not in ALSO_ASKED or not command.endswith("?"):
         return False
-    if name in ("+CPIN", "+CFUN"):
-        return True
+    return name not in WITH_SETTING or _begins_with_setting(text)
+
+
+def _begins_with_setting(text: str) -> bool:
+    """True of +CEREG: <n>,<stat>…, where the second field is a plain number too; unasked it is +CEREG: <stat>[,<tac>…],
+    and a bare <tac> has four digits."""
     second = text.split(",")[1].strip() if "," in text else ""
-    return second.isdigit() and len(second) <= 2  # a bare <tac> has four digits
+    return second.isdigit() and len(second) <= 2
 
 
 class Command(msgspec.Struct, frozen=True):

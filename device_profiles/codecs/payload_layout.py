@@ -130,6 +130,11 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     heads: dict[str, bytes] = {}
     unknown: dict[str, str] = {}
 
+    @property
+    def numbered(self) -> bool:
+        """True when it says itself which message it is, by a counter or its time."""
+        return self.count is not None or self.at is not None
+
 
 class What(msgspec.Struct, frozen=True, kw_only=True):
     """What a payload says beside its values, for ``build``."""

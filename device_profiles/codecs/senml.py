@@ -217,7 +217,7 @@ def _check_name(name: str, lwm2m: bool) -> None:
         _GOOD[lwm2m].add(name)
 
 
-class _Base:
+class _Standing:
     """The base fields as they hold for the record in hand (4.1); each stays until it is replaced."""
 
     __slots__ = ("name", "plain", "sum", "time", "unit", "value")
@@ -244,7 +244,7 @@ def resolve(records: Iterable[Record], now: float, lwm2m: bool = False) -> list[
 
     ``now``: Unix seconds, for relative times. ``lwm2m``: names are paths, and a record may have a name only.
     """
-    base, found, none, good = _Base(), [], UNSET, _GOOD[lwm2m]
+    base, found, none, good = _Standing(), [], UNSET, _GOOD[lwm2m]
     last, ordered = -math.inf, True
     for record in records:
         bver, bn, bt, bu, bv, bs, n, u, value, vs, vb, vd, vlo, total, t, ut = astuple(record)
@@ -268,7 +268,7 @@ def resolve(records: Iterable[Record], now: float, lwm2m: bool = False) -> list[
     return found if ordered else sorted(found, key=lambda one: now if one.time is None else one.time)
 
 
-def _told(record: Record, base: _Base, name: str, lwm2m: bool) -> tuple[Scalar | None, float | None]:
+def _told(record: Record, base: _Standing, name: str, lwm2m: bool) -> tuple[Scalar | None, float | None]:
     """(value, sum) of a record that is more than a number."""
     value, total = _value_of(record, base.value), None if record.s is UNSET else record.s
     if base.sum is not None:

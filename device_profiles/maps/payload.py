@@ -32,10 +32,9 @@ def decode_report(map: PayloadMap, message: Parsed, key: bytes = b"", repeats: b
         readings.append(Reported(point.name, value, message.at, quality, reason))
         alarm = alarm or (point.event and bool(value))
     lane = Lane.EVENT if alarm else map.lanes.get(message.message or 0, Lane.LIVE)
-    numbered = message.count is not None or message.at is not None
     return Report(
         readings=tuple(readings),
-        key=_key(message) if numbered else key,
+        key=_key(message) if message.numbered else key,
         lane=lane,
         unmapped=message.unknown,
         repeats=repeats,

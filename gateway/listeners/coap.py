@@ -39,6 +39,11 @@ REMEMBERED = 4096
 KNOWN_OPTIONS = frozenset({3, 7, coap.URI_PATH, coap.URI_QUERY, coap.ACCEPT, coap.BLOCK1, coap.BLOCK2})
 """Critical options that we understand; 3 and 7 name our own host and port."""
 
+LARGEST_DATAGRAM = 4096
+"""RFC 7252, 4.6: 1152 bytes are what a sender may count on; asyncio's own transport reserves 256 kB a datagram."""
+
+AT_A_TIME = 64
+
 RECEIVE_BUFFER = 4 << 20
 """Bytes that the kernel keeps for us while a commit is under way."""
 
@@ -101,15 +106,26 @@ class Endpoint:
         self._by_mid: dict[int, _Exchange] = {}
         self._assemblies = Assemblies()
         self._mid = random.randrange(0x10000)
-        self._transport: asyncio.DatagramTransport | None = None
+        self._end: socket.socket | None = None
         self._rejects = Rejects()
 
     async def serve(self, host: str, port: int, ready: asyncio.Event, stop: asyncio.Event) -> None:
         """Serve until ``stop``. OSError when the address cannot be had."""
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(host, port))
-        self._transport = transport
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        family, kind, protocol, _, place = (await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM))[0]
+        with socket.socket(family, kind, protocol) as end:
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            end.bind(place)
+            self._end = end
+            loop.add_reader(end, self._drain)
+            try:
+                await self._serve(ready, stop)
+            finally:
+                loop.remove_reader(end)
+                self._end = None
+
+    async def _serve(self, ready: asyncio.Event, stop: asyncio.Event) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 workers = [group.create_task(self._work()) for _ in range(WORKERS)]
@@ -119,8 +135,20 @@ class Endpoint:
                     worker.cancel()
         finally:
             for exchange in list(self._by_token.values()):
-                self._end(exchange, NoAnswer("the gateway stops"))
-            transport.close()
+                self._finish(exchange, NoAnswer("the gateway stops"))
+
+    def _drain(self) -> None:
+        """What has arrived, a few datagrams at a time, so that nobody else has to wait for long."""
+        assert self._end is not None  # read only while it is open
+        for _ in range(AT_A_TIME):
+            try:
+                data, addr = self._end.recvfrom(LARGEST_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError as trouble:  # an ICMP error of an earlier answer: its device will be heard again, or not
+                log.debug("%s: %s", self._desk.name, trouble)
+                continue
+            self.received(data, addr)
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -149,7 +177,7 @@ class Endpoint:
         if exchange is None or exchange.addr != addr:
             return
         if message.type == RST:
-            self._end(exchange, NoAnswer("reset by the device"))
+            self._finish(exchange, NoAnswer("reset by the device"))
         elif message.type == ACK:
             self._hush(exchange)  # the answer comes by itself (5.2.2)
             exchange.timer = asyncio.get_running_loop().call_later(self._patience(), self._give_up, exchange)
@@ -157,7 +185,7 @@ class Endpoint:
     def _response(self, message: Message, addr: Address) -> None:
         exchange = self._by_token.get(message.token)
         if exchange is not None and (message.type != ACK or message.mid == exchange.mid):
-            self._end(exchange, message)
+            self._finish(exchange, message)
         notice = self._party.owns(message.token)
         if notice:
             self._enqueue(message, addr)
@@ -227,7 +255,7 @@ class Endpoint:
 
     async def ask(self, code: int, addr: Address, token: bytes, options: Options = (), payload: bytes = b"") -> Message:
         """The response to a confirmable request. NoAnswer when none comes, or when the device resets it."""
-        if len(self._by_token) >= MOST_EXCHANGES or token in self._by_token or self._transport is None:
+        if len(self._by_token) >= MOST_EXCHANGES or token in self._by_token or self._end is None:
             raise NoAnswer("too many questions at once, or the same one twice")
         mid = self._next_mid()
         data = coap.encode(Message(CON, code, mid, token, options, payload))
@@ -249,7 +277,7 @@ class Endpoint:
         exchange.pause *= 2
 
     def _give_up(self, exchange: _Exchange) -> None:
-        self._end(exchange, NoAnswer("no answer"))
+        self._finish(exchange, NoAnswer("no answer"))
 
     def _patience(self) -> float:
         """For an answer that was promised by an empty acknowledgement."""
@@ -260,7 +288,7 @@ class Endpoint:
             exchange.timer.cancel()
             exchange.timer = None
 
-    def _end(self, exchange: _Exchange, outcome: Message | NoAnswer) -> None:
+    def _finish(self, exchange: _Exchange, outcome: Message | NoAnswer) -> None:
         self._hush(exchange)
         if exchange.done.done():
             return
@@ -276,24 +304,17 @@ class Endpoint:
         return self._mid
 
     def _send(self, data: bytes, addr: Address) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.sendto(data, addr)
+        if self._end is None:
+            return
+        try:
+            self._end.sendto(data, addr)
+        except OSError as trouble:  # no room, no route: as if it were lost on the way
+            log.debug("%s: not sent to %s: %s", self._desk.name, peer_text(addr), trouble)
 
 
 def _place(message: Message, addr: Address) -> _Place:
     """What tells two messages of one address apart: an acknowledgement carries a number of ours, the others theirs."""
     return addr, message.mid, message.type == ACK
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        self._endpoint.received(data, addr)
-
-    def error_received(self, trouble: Exception) -> None:
-        log.debug("coap: %s", trouble)
 
 
 def peer_text(addr: Address) -> str:

@@ -13,16 +13,16 @@ import msgspec
 from device_profiles.codecs import coap
 from device_profiles.codecs.coap import Message, Options
 from device_profiles.codecs.coap_blocks import whole_payload
-from device_profiles.codecs.lwm2m import FORMATS, Content, Lwm2mError, encode_content, parse_registration, path_text
-from device_profiles.codecs.lwm2m_tlv import Path, Scalar
+from device_profiles.codecs.lwm2m import Content, Lwm2mError, parse_registration, path_text
+from device_profiles.codecs.lwm2m_tlv import Path
 from device_profiles.framing import Rejects
-from device_profiles.maps.lwm2m import Lwm2mMap, decode_report, to_scalar
+from device_profiles.maps.lwm2m import Lwm2mMap, decode_report
 from device_profiles.quality import Reason
-from device_profiles.readings import Value
 from device_profiles.tables import Table
 from gateway.listeners.callers import Caller
 from gateway.listeners.coap import Address, Answer, Endpoint, NoAnswer, Party, peer_text
 from gateway.listeners.desk import Desk, Fate
+from gateway.listeners.lwm2m_asking import Asker
 from gateway.listeners.lwm2m_clients import Client, Clients
 from gateway.listeners.repeats import Repeats
 
@@ -48,18 +48,6 @@ def read_options(table: Table) -> ListenerOptions:
     )
 
 
-class Asleep(Exception):
-    """The client is not registered, or sleeps: it can be reached after its next message."""
-
-
-class Refused(Exception):
-    """The client answers with an error; ``code``: as CoAP says it."""
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(coap.code_text(code))
-
-
 class Server(Party):
     """One listener's clients. ``group``: whose tasks ask them; they end with it."""
 
@@ -69,8 +57,7 @@ class Server(Party):
         self._options = desk.options
         self.clients = Clients(desk.name, desk.callers())
         self.endpoint = Endpoint(desk, self, self._options.ack_timeout_s)
-        self._group = group
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self.asker = Asker(desk, self.endpoint, self.clients, group, self._answered)
         self._repeats = Repeats()
         self._rejects = Rejects()
 
@@ -85,12 +72,12 @@ class Server(Party):
             return Answer(coap.NOT_FOUND)
         if len(path) == 1:
             return self._register(message, addr) if message.code == coap.POST else Answer(coap.NOT_ALLOWED)
-        client = self.clients.at_location(path[1], self._desk.now())
+        client = self._served(self.clients.at_location(path[1], self._desk.now()))
         if client is None:
             return Answer(coap.NOT_FOUND)  # 5.3.2: then it registers again
         if message.code == coap.DELETE:
             self.clients.remove(client)
-            self._stop_asking(client.caller)
+            self.asker.forget(client.caller)
             return Answer(coap.DELETED)
         return self._update(client, message, addr) if message.code == coap.POST else Answer(coap.NOT_ALLOWED)
 
@@ -108,9 +95,17 @@ class Server(Party):
         client = self.clients.register(caller, said, addr, self._desk.now())
         client.pending = set(client.map.observed)
         self._desk.heard(caller, peer)
-        self._ask_for(client)
+        self.asker.observe(client)
         location: Options = ((coap.LOCATION_PATH, b"rd"), (coap.LOCATION_PATH, client.location.encode()))
         return Answer(coap.CREATED, options=location, once=True)
+
+    def _served(self, client: Client | None) -> Client | None:
+        """The client, unless the site has removed or disabled it since it registered."""
+        if client is not None and self._desk.find(client.caller.id) is None:
+            self.clients.remove(client)
+            self.asker.forget(client.caller)
+            return None
+        return client
 
     def _update(self, client: Client, message: Message, addr: Address) -> Answer:
         """5.3.2: another lifetime, another address, other objects; all of them may be left out."""
@@ -122,12 +117,13 @@ class Server(Party):
             client.queue = "Q" in message.query["b"]
         self._heard(client, addr)
         if client.pending:
-            self._ask_for(client)
+            self.asker.observe(client)
         return Answer(coap.CHANGED)
 
     def _heard(self, client: Client, addr: Address) -> None:
         self.clients.prove(client, addr, self._desk.now())
         self._desk.heard(client.caller, peer_text(addr))
+        self.asker.deliver(client)
 
     def _reject(self, message: Message, peer: str) -> None:
         self._rejects.add(Reason.MALFORMED, message.payload or coap.encode(message))
@@ -135,7 +131,7 @@ class Server(Party):
 
     async def _sent(self, message: Message, addr: Address) -> Answer | None:
         """A Send names no endpoint: it is whose address it is, where that was proved a short while ago."""
-        client = self.clients.at_address(addr, self._desk.now(), self._options.fixed_addresses)
+        client = self._served(self.clients.at_address(addr, self._desk.now(), self._options.fixed_addresses))
         if client is None:
             return Answer(coap.NOT_FOUND)  # 1.1, 6.4.5: to be answered by a registration or an update
         self._heard(client, addr)
@@ -194,130 +190,34 @@ class Server(Party):
             return Fate.TAKEN  # an instance that has measured nothing yet
         return await self._desk.take(caller, report)
 
+    async def _answered(self, client: Client, path: Path, message: Message) -> None:
+        """An answer to a question of ours: its client is awake, and its values are readings like all others."""
+        self.clients.prove(client, client.addr, self._desk.now())
+        self._desk.heard(client.caller, peer_text(client.addr))
+        await self._take(client.caller, path, message, message.payload, client.addr, repeats=False)
+
     async def _whole(self, path: Path, message: Message, addr: Address) -> bytes | None:
         """The payload; what did not fit the first block is fetched (RFC 7959, 3.4)."""
         if message.option(coap.BLOCK2) is None:
             return message.payload
 
         async def fetch(options: Options) -> Message:
-            return await self._ask(coap.GET, addr, (*coap.path_options(path_text(path)), *options))
+            wanted = (*coap.path_options(path_text(path)), *options)
+            return await self.endpoint.ask(coap.GET, addr, secrets.token_bytes(4), wanted)
 
         try:
             return await whole_payload(message, fetch)
         except NoAnswer:
             return None
 
-    # --- what clients are asked -------------------------------------------------------------------------------------
-
-    def _ask_for(self, client: Client) -> None:
-        """Observe what is not observed yet, beginning when the answer in hand has left."""
-        self._stop_asking(client.caller)
-        self._asking[client.caller.id] = self._group.create_task(self._observe(client))
-
-    def _stop_asking(self, caller: Caller) -> None:
-        task = self._asking.pop(caller.id, None)
-        if task is not None:
-            task.cancel()
-
-    async def _observe(self, client: Client) -> None:
-        """Observe every instance or resource that the profile has points in, one after the other (RFC 7252, 4.7)."""
-        try:
-            for path in [path for path in client.map.observed if path in client.pending]:
-                if not client.offers(path):
-                    log.info("%s: %s has no %s", self._desk.name, client.caller.device, path_text(path))
-                    continue
-                if client.map.attributes:
-                    await self._write_attributes(client, path)
-                answer = await self.endpoint.ask(
-                    coap.GET, client.addr, self.clients.token(client.caller.id, path), _observing(client.map, path)
-                )
-                if answer.code == coap.CONTENT and answer.option(coap.OBSERVE) is not None:
-                    client.pending.discard(path)
-                else:
-                    said = coap.code_text(answer.code)
-                    log.info(
-                        "%s: %s: %s is not observed: %s", self._desk.name, client.caller.device, path_text(path), said
-                    )
-        except NoAnswer as trouble:
-            log.info("%s: %s does not answer: %s", self._desk.name, client.caller.device, trouble)
-        finally:
-            if self._asking.get(client.caller.id) is asyncio.current_task():
-                del self._asking[client.caller.id]
-
-    async def _write_attributes(self, client: Client, path: Path) -> None:
-        """pmin and pmax (1.0.2, 5.1.2) from the profile's periods; who knows none is observed all the same."""
-        points = [point for point in client.map.points if point.where[: len(path)] == path]
-        slowest = client.caller.report or min(point.report for point in points)
-        fastest = min(min(point.period for point in points), slowest)
-        query = (f"pmin={round(fastest)}", f"pmax={round(slowest)}")
-        await self._ask(coap.PUT, client.addr, coap.path_options(path_text(path), query))
-
-    async def _ask(self, code: int, addr: Address, options: Options, payload: bytes = b"") -> Message:
-        return await self.endpoint.ask(code, addr, secrets.token_bytes(4), options, payload)
-
-    def _awake(self, id: str) -> Client:
-        client = self.clients.find(id, self._desk.now())
-        if client is None or not client.listens(self._desk.now()):
-            raise Asleep(id)
-        return client
-
-    async def read(self, id: str, point: str) -> Fate | None:
-        """Read a point now; its value goes the way of all readings. Asleep, NoAnswer or Refused where it cannot be."""
-        client = self._awake(id)
-        where = _where(client.map, point)
-        answer = await self._ask(coap.GET, client.addr, (*coap.path_options(path_text(where)), *_accept(client.map)))
-        if answer.code != coap.CONTENT:
-            raise Refused(answer.code)
-        self._heard(client, client.addr)
-        return await self._take(client.caller, where, answer, answer.payload, client.addr, repeats=False)
-
-    async def write(self, id: str, point: str, value: Value) -> None:
-        """Write a point (5.4.3). ValueError for a value that it cannot say; Asleep, NoAnswer, Refused as for read."""
-        client = self._awake(id)
-        found = next(one for one in client.map.points if one.name == point)
-        bounds = found.writable
-        if bounds is None or not isinstance(value, (int, float)) or not bounds.low <= value <= bounds.high:
-            raise ValueError(f"{point}: {value!r} may not be written")
-        scalar: dict[Path, Scalar] = {found.where: to_scalar(found, value)}
-        payload = encode_content(scalar, found.where, FORMATS["tlv"], client.map.kinds)
-        options = (*coap.path_options(found.path), (coap.CONTENT_FORMAT, coap.uint_bytes(FORMATS["tlv"])))
-        answer = await self._ask(coap.PUT, client.addr, options, payload)
-        if answer.code != coap.CHANGED:
-            raise Refused(answer.code)
-        self._heard(client, client.addr)
-
-    async def execute(self, id: str, path: Path, arguments: bytes = b"") -> None:
-        """Start an executable resource (5.4.5). Asleep, NoAnswer, Refused as for read."""
-        client = self._awake(id)
-        answer = await self._ask(coap.POST, client.addr, coap.path_options(path_text(path)), arguments)
-        if answer.code != coap.CHANGED:
-            raise Refused(answer.code)
-        self._heard(client, client.addr)
-
-    def stop(self) -> None:
-        """No more questions."""
-        for task in list(self._asking.values()):
-            task.cancel()
-
-
-def _accept(map_: Lwm2mMap) -> Options:
-    return ((coap.ACCEPT, coap.uint_bytes(FORMATS[map_.format])),) if map_.format else ()
-
-
-def _observing(map_: Lwm2mMap, path: Path) -> Options:
-    """GET with Observe = 0, an empty option (RFC 7641, 2)."""
-    return ((coap.OBSERVE, b""), *coap.path_options(path_text(path)), *_accept(map_))
-
-
-def _where(map_: Lwm2mMap, point: str) -> Path:
-    return next(one.where for one in map_.points if one.name == point)
-
 
 async def serve(desk: Desk, host: str, port: int, ready: asyncio.Event, stop: asyncio.Event) -> None:
     """LwM2M over CoAP until ``stop``. OSError when the address cannot be had."""
     async with asyncio.TaskGroup() as group:
         server = Server(desk, group)
+        sweeping = group.create_task(server.asker.run())
         try:
             await server.endpoint.serve(host, port, ready, stop)
         finally:
-            server.stop()
+            sweeping.cancel()
+            server.asker.stop()

@@ -75,8 +75,13 @@ class Clients:
         for caller in callers:
             map_ = caller.profile.map
             if isinstance(map_, Lwm2mMap):
-                for path in paths.setdefault(caller.profile.model, map_.observed):
-                    self._tokens[self.token(caller.id, path)] = Observed(caller.id, path)
+                if caller.profile.model not in paths:
+                    paths[caller.profile.model] = map_.observed
+                self._expect(caller, paths[caller.profile.model])
+
+    def _expect(self, caller: Caller, paths: Iterable[Path]) -> None:
+        for path in paths:
+            self._tokens[self.token(caller.id, path)] = Observed(caller.id, path)
 
     def token(self, id: str, path: Path) -> bytes:
         """Eight bytes that are always the same for this endpoint and path (RFC 7252, 5.3.1: 8 at most)."""
@@ -91,6 +96,9 @@ class Clients:
         self.remove(self._by_id.get(caller.id))
         client = Client(caller, secrets.token_hex(4), addr, said.lifetime, said.queue, said.paths, now)
         self._by_id[caller.id] = self._by_location[client.location] = client
+        self._expect(
+            caller, client.map.observed
+        )  # the site may have got it, or another profile for it, since the start
         self.prove(client, addr, now)
         return client
 
@@ -115,6 +123,10 @@ class Clients:
             del self._by_addr[client.addr]
         client.addr, client.proved = addr, now
         self._by_addr[addr] = client
+
+    def all(self) -> list[Client]:
+        """Every registration, those that have run out too."""
+        return list(self._by_id.values())
 
     def remove(self, client: Client | None) -> None:
         """The registration is over."""

@@ -57,22 +57,30 @@ class Reader:
         self._desk = desk
         self.repeats = Repeats()
         self._rejects = Rejects()
+        self._roll: object = None
+        self._models: dict[str, Model] = {}
+
+    def _known(self) -> dict[str, Model]:
+        """Every model that may call, by name; made anew when the site has other callers."""
+        if self._roll is self._desk.originators:
+            return self._models
         found: dict[str, Model] = {}
-        for caller in desk.callers():
+        for caller in self._desk.callers():
             map_ = caller.profile.map
             if caller.profile.model not in found and isinstance(map_, PayloadMap):
                 found[caller.profile.model] = Model(map_, compile_layout(map_.layout))
-        self._models = found
+        self._roll, self._models = self._desk.originators, found
+        return found
 
     def has_path(self, path: tuple[str, ...]) -> bool:
         """True when some model posts there."""
-        return any(model.map.transport == "coap" and fits_path(model.map, path) for model in self._models.values())
+        return any(model.map.transport == "coap" and fits_path(model.map, path) for model in self._known().values())
 
     def understand(self, data: bytes, peer: str, request: coap.Message | None = None) -> Understood | Reason:
         """The message, or why there is none, which is accounted for. An identity decides between models alike."""
         transport = "udp" if request is None else "coap"
         stranger, trouble = "", Reason.MALFORMED
-        for name, model in self._models.items():
+        for name, model in self._known().items():
             if model.map.transport != transport or (request is not None and not fits_path(model.map, request.path)):
                 continue
             try:
@@ -149,8 +157,10 @@ class _Posts(Party):
         if isinstance(found, Reason):
             return Answer(coap.FORBIDDEN if found is Reason.UNKNOWN_DEVICE else coap.BAD_REQUEST)
         self._desk.heard(found.caller, peer)
-        number = message.mid.to_bytes(2, "big") + message.token
-        key = self._reader.repeats.key(found.caller.id, number, message.payload, self._desk.now())
+        key = b""
+        if not found.parsed.numbered:
+            number = message.mid.to_bytes(2, "big") + message.token
+            key = self._reader.repeats.key(found.caller.id, number, message.payload, self._desk.now())
         report = decode_report(found.model.map, found.parsed, key, repeats=message.type == coap.CON)
         if await self._desk.take(found.caller, report) is Fate.REFUSED:
             return None

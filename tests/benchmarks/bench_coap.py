@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from device_profiles.codecs import coap
 from gateway.inspection import read_ledger
@@ -36,7 +37,8 @@ class Posts(aiocoap.resource.Resource, aiocoap.resource.PathCapable):
 async def main():
     site = aiocoap.resource.Site()
     site.add_resource(["parking"], Posts())
-    await aiocoap.Context.create_server_context(site, bind=("127.0.0.1", int(sys.argv[1])), transports=["simplesocketserver"])
+    bind, transports = ("127.0.0.1", int(sys.argv[1])), ["simplesocketserver"]
+    await aiocoap.Context.create_server_context(site, bind=bind, transports=transports)
     await asyncio.get_running_loop().create_future()
 asyncio.run(main())
 """
@@ -62,7 +64,7 @@ def write_site(folder: Path, endpoints: int, port: int) -> Path:
 
 
 class Load(asyncio.DatagramProtocol):
-    """Keeps ``window`` POSTs on their way, each from another endpoint, and says again what is not answered."""
+    """Keeps ``window`` POSTs on their way, each from another endpoint, and hears the answers."""
 
     def __init__(self, endpoints: int, window: int, enough: int, first: int) -> None:
         self.answered = 0
@@ -74,8 +76,7 @@ class Load(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Fill the window."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
         for _ in range(self._window):
             self._post()
 

@@ -172,7 +172,7 @@ async def story(pole: Pole, link: TcpProxy, chance: random.Random) -> None:
 async def finish(centre: Centre, batches: int) -> None:
     """Until all are stored, however long that takes, as long as it goes on."""
     while (stored := len(centre.stored)) < batches:
-        await centre.until(lambda: len(centre.stored) > stored, f"more than {stored} of {batches} stored")  # noqa: B023 - called before the next turn
+        await centre.until(lambda: len(centre.stored) > stored, f"more than {stored} of {batches} stored")
 
 
 def judge(pole: Pole, paced: int) -> None:
@@ -188,7 +188,8 @@ def judge(pole: Pole, paced: int) -> None:
         # batch waits for the live ones before it, too.
         crowded = lane is Lane.LIVE and number >= paced
         assert unhurried <= (2 * WINDOW if crowded else WINDOW), f"{lane.word} {number} waited for {unhurried}"
-    print(f"came before an alarm: at most {max(waits[Lane.EVENT])}, before a live batch: at most {max(waits[Lane.LIVE])}")
+    most = {lane.word: max(numbers) for lane, numbers in waits.items()}
+    print(f"batches under way that came before one handed over, at most: {most}")
     places = pole.arrived()
     lives = [places[one.name] for one in pole.handed[:paced] if one.lane is Lane.LIVE]
     between = sum(batch.lane is Lane.BACKLOG for batch in centre.arrivals[min(lives) : max(lives)])

@@ -443,3 +443,20 @@ def test_the_next_poll_reports_what_was_written(tmp_path: Path) -> None:
 
     run_story(tmp_path, [Lamp(1)], story)
     assert 50.0 in read
+
+
+def test_commands_to_one_register_follow_each_other(tmp_path: Path) -> None:
+    """The next is not written before the last was judged; those to another register go in between."""
+    unit = Lamp(1, slow=2)
+
+    async def story(gateway: Commander, links: list[MemoryLink]) -> None:
+        await asyncio.sleep(LATE + 2)
+        for n, (point, value) in enumerate([("level", 40), ("level", 50), ("level", 60), ("valve", 1), ("lamp", 1)]):
+            gateway.command(point, value, f"{n:032x}")
+        results = {result.id[-1]: result for result in [await gateway.result() for _ in range(5)]}
+        assert {result.outcome for result in results.values()} == {CommandOutcome.DONE}
+        assert [results[str(n)].value for n in range(5)] == [40, 50, 60, 1, 1]
+
+    run_story(tmp_path, [unit], story)
+    levels = [write.value for write in unit.writes if isinstance(write, WriteOne) and write.address == LEVEL]
+    assert [value for value in levels if value > 1] == [4000, 5000, 6000]

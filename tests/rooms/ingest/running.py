@@ -21,11 +21,12 @@ ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-c", "from ingest.cli import cli; cli()"]
 
 
-def write_centre(folder: Path, broker_port: int, shards: str = "0-63") -> Path:
+def write_centre(folder: Path, broker_port: int, shards: str = "0-63", coap_port: int | None = None) -> Path:
     """A centre.toml on free ports."""
+    coap = f'[intake.coap]\nlisten = "127.0.0.1:{coap_port}"\n' if coap_port else ""
     path = folder / "centre.toml"
     path.write_text(
-        f'[intake]\nurl = "mqtt://127.0.0.1:{broker_port}"\nshards = "{shards}"\n'
+        f'[intake]\nurl = "mqtt://127.0.0.1:{broker_port}"\nshards = "{shards}"\n{coap}'
         f'[store]\npath = "centre.duckdb"\n[api]\nlisten = "127.0.0.1:{free_port()}"\n'
     )
     return path
@@ -62,8 +63,8 @@ async def connected(config: CentreConfig) -> None:
 
 
 @asynccontextmanager
-async def worker(config: CentreConfig) -> AsyncIterator[asyncio.Event]:
-    """A worker in this loop; leaving the block stops it in order."""
+async def worker(config: CentreConfig, broker: bool = True) -> AsyncIterator[asyncio.Event]:
+    """A worker in this loop; leaving the block stops it in order. ``broker``: there is one to wait for."""
     stop, ready = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         running = group.create_task(run(config, SystemClock(), stop, ready))
@@ -71,7 +72,8 @@ async def worker(config: CentreConfig) -> AsyncIterator[asyncio.Event]:
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         try:
-            await connected(config)
+            if broker:
+                await connected(config)
             yield stop
         finally:
             stop.set()

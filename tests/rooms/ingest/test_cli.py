@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from device_profiles.manifests import DeviceEntry, SeriesEntry, make_manifest
 from device_profiles.problems import ConfigError
-from ingest.config import load_config
+from ingest.config import CentreConfig, load_config
 from tests.parts import Broker, nats_server
-from tests.rooms.ingest.running import COMMAND, ROOT, Process, write_centre
+from tests.rooms.ingest.running import COMMAND, ROOT, Process, aget, write_centre
 from tests.rooms.ingest.sender import START, Centre, Sender, batch, manifest
 
 
@@ -150,6 +151,18 @@ def test_the_readme_shows_the_defaults(tmp_path: Path) -> None:
     assert load_config(path) == load_config(empty)
 
 
+async def _announce_lamp(config: CentreConfig, port: int) -> None:
+    """The device that the page commands."""
+    entry = DeviceEntry("kz1-lamp", None, {}, "urban", "intesis-dali-lamp", 1)
+    series = SeriesEntry(0, "level", {}, "lamp_level", "%", "number", 60.0)
+    async with Sender(port, "kz-009") as sender, asyncio.timeout(20):
+        await sender.announce(make_manifest("kz-009/agent", [entry], [series]))
+        found: list[str] = []
+        while "kz1-lamp" not in found:  # noqa: ASYNC110 - an API has no event
+            await asyncio.sleep(0.02)
+            found = [one["device"] for one in (await aget(config, "/api/v1/devices"))["devices"]]
+
+
 def test_every_command_of_the_readme(process: tuple[Process, Broker]) -> None:
     worker, broker = process
     lines = README.split("```sh\n")[1].split("```")[0].splitlines()
@@ -160,9 +173,11 @@ def test_every_command_of_the_readme(process: tuple[Process, Broker]) -> None:
         verbs.append(arguments[0])
         if arguments[0] == "run":  # that is the worker which answers the others
             continue
+        if arguments[0] == "command":
+            asyncio.run(_announce_lamp(worker.config, broker.port))
         if arguments[0] == "tap":
             assert len(_tapped(worker, broker, *arguments)) == 20
         else:
             done = typed(*arguments)
             assert done.returncode == 0, done.stderr
-    assert sorted(verbs) == ["check", "gaps", "ledger", "run", "tap"]
+    assert sorted(verbs) == ["check", "command", "commands", "gaps", "ledger", "run", "tap"]

@@ -69,4 +69,4 @@ async def at_the_door(folder: Path, clock: HandClock | None = None) -> AsyncIter
             yield Door(desk, server, desk.config.port)
             stop.set()
             await serving
-            server.stop()
+            server.asker.stop()

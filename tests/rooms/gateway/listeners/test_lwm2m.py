@@ -8,15 +8,20 @@ from typing import Any
 
 import aiocoap
 import aiocoap.resource
+import msgspec
 import pytest
 
 from device_profiles.codecs.lwm2m import LINK, SENML_JSON, TLV
 from device_profiles.codecs.lwm2m_tlv import Path as Path_
 from device_profiles.codecs.lwm2m_tlv import Scalar, encode_tlv
+from device_profiles.commands import Command, encode_commands
 from device_profiles.readings import Lane
-from gateway.listeners.lwm2m import Asleep, Refused
+from device_profiles.reports import Reported
+from gateway import command_rows
+from gateway.command_rows import CommandRow
+from gateway.listeners.lwm2m_asking import Asleep, Refused
 from tests.parts import free_port
-from tests.rooms.gateway.listeners.desks import PATIENCE
+from tests.rooms.gateway.listeners.desks import NOON, PATIENCE
 from tests.rooms.gateway.listeners.lwm2m_door import AIR, BIN, SECOND, at_the_door
 
 # --- a client of aiocoap's --------------------------------------------------------------------------------------------
@@ -50,10 +55,20 @@ class Height(aiocoap.resource.Resource):  # type: ignore[misc]  # aiocoap publis
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []
+        self.stuck: int | None = None
+        self.refuses = False
 
     async def render_put(self, request: aiocoap.Message) -> aiocoap.Message:
+        if self.refuses:
+            return aiocoap.Message(code=aiocoap.METHOD_NOT_ALLOWED)
         self.written.append(request.payload)
         return aiocoap.Message(code=aiocoap.CHANGED)
+
+    async def render_get(self, request: aiocoap.Message) -> aiocoap.Message:
+        told = self.written[-1]
+        if self.stuck is not None:
+            told = encode_tlv({(3435, 0, 1): self.stuck}, (3435, 0))
+        return aiocoap.Message(payload=told, content_format=TLV)
 
 
 class Peer:
@@ -162,30 +177,29 @@ async def test_reading_and_writing(tmp_path: Path) -> None:
     async with at_the_door(tmp_path) as door, aiocoap_client(door.port) as peer:
         await peer.register()
         await door.until(lambda: door.desk.desk.counts.reports == 1)
-        await door.server.write(BIN, "height", 120)
+        await door.server.asker.write(BIN, "height", 120)
         assert peer.height.written == [encode_tlv({(3435, 0, 1): 120}, (3435, 0))]
         with pytest.raises(ValueError, match="may not be written"):
-            await door.server.write(BIN, "height", 301)
+            await door.server.asker.write(BIN, "height", 301)
         with pytest.raises(ValueError, match="may not be written"):
-            await door.server.write(BIN, "fill", 1)
+            await door.server.asker.write(BIN, "fill", 1)
         with pytest.raises(Refused, match=r"4\.04"):
-            await door.server.execute(BIN, (3435, 0, 9))
-        with pytest.raises(Refused, match=r"4\.05"):
-            await door.server.read(BIN, "height")
+            await door.server.asker.execute(BIN, (3435, 0, 9))
+        assert (await door.server.asker.read(BIN, "height")) == Reported("height", 120)
 
 
 async def test_a_client_in_queue_mode_is_left_asleep(tmp_path: Path) -> None:
     """1.0.2, 8.3.2: nothing is sent later than 93 s after its last message."""
     async with at_the_door(tmp_path) as door, aiocoap_client(door.port) as peer:
         with pytest.raises(Asleep):
-            await door.server.write(BIN, "height", 120)
+            await door.server.asker.write(BIN, "height", 120)
         await peer.register()
         await door.until(lambda: door.desk.desk.counts.reports == 1)
         door.clock.at += 94 * SECOND
         with pytest.raises(Asleep):
-            await door.server.write(BIN, "height", 120)
+            await door.server.asker.write(BIN, "height", 120)
         await peer.ask(aiocoap.POST, peer.location)
-        await door.server.write(BIN, "height", 120)
+        await door.server.asker.write(BIN, "height", 120)
         assert len(peer.height.written) == 1
 
 
@@ -201,3 +215,77 @@ async def test_send(tmp_path: Path) -> None:
         assert (await peer.ask(aiocoap.POST, "/dp", b"[{", SENML_JSON)).code == aiocoap.BAD_REQUEST
         door.clock.at += 121 * SECOND  # a NAT may have given the address to another by now (RFC 4787, REQ-5)
         assert (await peer.ask(aiocoap.POST, "/dp", told, SENML_JSON)).code == aiocoap.NOT_FOUND
+
+
+# --- the mailbox ----------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def commanded(door: Door, *commands: Command) -> AsyncIterator[None]:
+    """The gateway's commands at work, with these from the centre."""
+    mailbox = door.desk.desk._commands
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(mailbox.run())
+        mailbox.arrived(encode_commands(commands, door.clock.at))
+        await door.until(lambda: door.desk.desk.has_mail(CALLERS[0]), "the command waits")
+        yield
+        running.cancel()
+
+
+async def results(door: Door, number: int) -> list[tuple[str, str, float | None, str]]:
+    """Digit, outcome, value and text of the commands that are settled, once there are so many."""
+    connection = door.desk.spool
+
+    async def settled() -> list[CommandRow]:
+        rows = await connection.ask(lambda store: command_rows.newest(store.books.connection, 100))
+        return [row for row in rows if row.result is not None]
+
+    async with asyncio.timeout(PATIENCE):
+        while len(found := await settled()) < number:
+            await asyncio.to_thread(lambda: None)
+    said = [row.result for row in found if row.result is not None]
+    return sorted((one.id[0], one.outcome.word, one.value, one.text) for one in said)
+
+
+def order(digit: str, value: float, point: str = "height") -> Command:
+    return Command(digit * 32, "bin-01", point, value, NOON, NOON + 3600 * SECOND, "test")
+
+
+async def test_a_command_waits_for_the_next_message(tmp_path: Path) -> None:
+    """In queue mode it is given when the device is heard, written once, read back, and told."""
+    async with at_the_door(tmp_path) as door, aiocoap_client(door.port) as peer:
+        await peer.register()
+        await door.until(lambda: door.desk.desk.counts.reports == 1)
+        door.clock.at += 94 * SECOND
+        async with commanded(door, order("a", 120)):
+            assert peer.height.written == []
+            await peer.ask(aiocoap.POST, peer.location)
+            assert await results(door, 1) == [("a", "done", 120.0, "")]
+        assert peer.height.written == [encode_tlv({(3435, 0, 1): 120}, (3435, 0))]
+        assert door.values()["height"] == 120
+
+
+async def test_a_command_that_is_refused_or_reads_otherwise(tmp_path: Path) -> None:
+    async with at_the_door(tmp_path) as door, aiocoap_client(door.port) as peer:
+        await peer.register()
+        await door.until(lambda: door.desk.desk.counts.reports == 1)
+        peer.height.stuck = 7
+        async with commanded(door, order("a", 120)):
+            await peer.ask(aiocoap.POST, peer.location)
+            assert await results(door, 1) == [("a", "failed", 7.0, "it reads 7 cm after the write")]
+        peer.height.refuses = True
+        async with commanded(door, order("b", 121)):
+            await peer.ask(aiocoap.POST, peer.location)
+            assert ("b", "failed", None, "the device refuses: 4.05") in await results(door, 2)
+
+
+async def test_other_callers_at_the_same_door(tmp_path: Path) -> None:
+    """A site file that changes: who is gone is not served any more, and nothing breaks."""
+    async with at_the_door(tmp_path) as door, aiocoap_client(door.port) as peer:
+        await peer.register()
+        await door.until(lambda: door.desk.desk.counts.reports == 1)
+        door.desk.desk.renew(msgspec.structs.replace(door.desk.config, callers=tuple(CALLERS[1:])))
+        await door.until(lambda: door.desk.desk.find(BIN) is None)
+        assert (await peer.ask(aiocoap.POST, peer.location)).code == aiocoap.NOT_FOUND
+        assert (await peer.register()).code == aiocoap.FORBIDDEN
+        assert door.desk.desk.counts.bugs == 0

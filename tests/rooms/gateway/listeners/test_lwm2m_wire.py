@@ -94,7 +94,7 @@ async def test_an_observation_goes_on_from_another_port(tmp_path: Path) -> None:
         assert door.values()["fill"] == 61.0
         assert door.desk.desk.sessions()[0]["moves"] == 1
         async with asyncio.TaskGroup() as group:
-            reading = group.create_task(door.server.read(BIN, "fill"))
+            reading = group.create_task(door.server.asker.read(BIN, "fill"))
             for reply in end.talker.hear(await end.heard()).reply:
                 await end.send(reply)
         assert reading.result() is not None
@@ -175,7 +175,7 @@ async def test_a_client_that_does_not_answer_holds_up_nobody(tmp_path: Path) -> 
         assert len(set(asked)) == 1
         client = door.server.clients.find(BIN, door.clock.now())
         assert client is not None
-        await door.until(lambda: not door.server._asking, "it is given up")
+        await door.until(lambda: not door.server.asker.busy, "it is given up")
         location = created.texts(coap.LOCATION_PATH)[1]
         update = Message(coap.CON, coap.POST, 900, b"\x09", coap.path_options(f"/rd/{location}"))
         assert (await silent.said(coap.encode(update))).code == coap.CHANGED

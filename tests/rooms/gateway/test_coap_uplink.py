@@ -1,0 +1,366 @@
+"""Batches over CoAP to a real ingest worker, through a path that loses, repeats and reorders: each is stored once."""
+
+import asyncio
+import dataclasses
+from array import array
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from device_profiles.codecs import coap
+from device_profiles.envelope import Batch, Columns, encode_batch, pack_body
+from device_profiles.readings import Lane
+from gateway.coap_client import CoapClient, NoAnswer
+from gateway.config import GatewayConfig, UplinkConfig
+from gateway.inspection import read_ledger
+from gateway.uplink_config import CoapOptions
+from ingest.config import CentreConfig
+from ingest.service import load_config
+from ingest.store_duckdb import DuckdbStore
+from tests.parts import free_port, mosquitto
+from tests.rooms.gateway.doubles import AGENT, CLOCK, PATIENCE, Agent, make_config, manifest_of, running
+from tests.rooms.gateway.lossy import Path as Wire
+from tests.rooms.gateway.lossy import lossy
+from tests.rooms.ingest.running import Process, aget, worker, write_centre
+
+QUICK = CoapOptions(ack_seconds=0.1, retransmissions=8)
+
+
+def over_coap(folder: Path, port: int, options: CoapOptions = QUICK, **more: Any) -> GatewayConfig:
+    """A gateway whose only way out is CoAP."""
+    config = make_config(folder, **more)
+    uplink = dataclasses.replace(config.uplink, port=port, coap=options)
+    return dataclasses.replace(config, uplink=uplink)
+
+
+async def told(centre: CentreConfig, holds: Callable[[Any], object], what: str) -> Any:
+    """The centre's ledger as soon as something of it holds."""
+    ledger: Any = None
+    try:
+        async with asyncio.timeout(PATIENCE * 2):
+            while not holds(ledger := await aget(centre, "/api/v1/ledger")):
+                await asyncio.sleep(0.02)  # polls a worker through its API, bounded above
+    except TimeoutError:
+        raise AssertionError(f"never: {what}; {ledger}") from None
+    return ledger
+
+
+def settled(spooled: int) -> Callable[[Any], bool]:
+    """The gateway says that so much was spooled and nothing waits."""
+
+    def holds(ledger: Any) -> bool:
+        found = [state["ledger"] for state in ledger["gateways"]]
+        return bool(found) and found[0]["spooled"] == spooled and found[0]["waiting"] == 0
+
+    return holds
+
+
+def check_stored(centre: CentreConfig, batches: int, readings: int) -> None:
+    """What is in the store's file, each batch once."""
+    store = DuckdbStore(centre.store.path, threads=1)
+    store.open()
+    try:
+        found = store.query("SELECT count(*) AS n, count(DISTINCT (origin, epoch, seq)) AS d FROM batches")
+        assert (found["n"][0], found["d"][0]) == (batches, batches)
+        assert store.query("SELECT count(*) AS n FROM readings")["n"][0] == readings
+    finally:
+        store.close()
+
+
+def check_spool(config: GatewayConfig, readings: int) -> None:
+    """The gateway's own account."""
+    ledger = read_ledger(config.spool.path)
+    assert ledger.differences() == [] and ledger.waiting == 0
+    assert ledger.stored + ledger.duplicate == readings
+
+
+@asynccontextmanager
+async def street(
+    folder: Path, seed: int = 1, drop: float = 0.0, twice: float = 0.0, late: float = 0.0
+) -> AsyncIterator[tuple[CentreConfig, Wire]]:
+    """A worker without a broker, and a path to its CoAP door."""
+    port = free_port()
+    centre = load_config(write_centre(folder, free_port(), coap_port=port))
+    async with worker(centre, broker=False), lossy(port, seed, drop, twice, late).open() as wire:
+        yield centre, wire
+
+
+def large_batch(agent: Agent, count: int) -> bytes:
+    """The agent's next batch, with values that no deflating makes smaller: some 10 bytes a reading."""
+    agent.seq += 1
+    agent.handed += count
+    rng = np.random.default_rng(agent.seq)
+    values = array("d", rng.random(count).tolist())
+    columns = Columns(array("H", bytes(2 * count)), array("I", range(count)), values, array("B", bytes(count)))
+    body, packed = pack_body(columns)
+    return encode_batch(
+        Batch(
+            origin=AGENT, epoch=1, seq=agent.seq, lane=Lane.LIVE, manifest=manifest_of().id, base=CLOCK.now(),
+            count=count, body=body, packed=packed,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("seed", "block"), [(1, 1024), (2, 64), (3, 16)])
+def test_every_batch_is_stored_once_through_a_path_that_loses_repeats_and_reorders(
+    tmp_path: Path, seed: int, block: int
+) -> None:
+    options = dataclasses.replace(QUICK, block_bytes=block)
+
+    async def main() -> None:
+        async with street(tmp_path, seed, drop=0.15, twice=0.15, late=0.15) as (centre, wire):
+            config = over_coap(tmp_path, wire.port, options)
+            async with running(config) as pole:
+                agent = await pole.agent()
+                for _ in range(10):
+                    await agent.hand(3, count=10)
+                await agent.hand(2, noise=500, count=2)
+                ledger = await told(centre, settled(304), "304 readings settled")
+                assert ledger["differences"] == []
+                await agent.part()
+            assert min(wire.done[kind] for kind in ("dropped", "repeated", "reordered")) > 0
+        check_spool(config, 304)
+        check_stored(centre, 32, 304)
+
+    asyncio.run(main())
+
+
+def test_a_batch_of_hundreds_of_blocks_arrives_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with street(tmp_path, 7, drop=0.02, twice=0.05, late=0.05) as (centre, wire):
+            config = over_coap(tmp_path, wire.port)
+            async with running(config) as pole:
+                agent = await pole.agent()
+                payload = large_batch(agent, 40_000)
+                assert len(payload) > 300 * 1024
+                agent.send(payload)
+                await agent.receipts(1)
+                await told(centre, settled(40_000), "40,000 readings settled")
+                await agent.part()
+        check_stored(centre, 1, 40_000)
+
+    asyncio.run(main())
+
+
+def test_a_lost_receipt_is_told_again_and_nothing_is_stored_twice(tmp_path: Path) -> None:
+    """The same answer to the same message; a batch said anew, because the gateway gave up, is a duplicate."""
+
+    async def main() -> None:
+        async with street(tmp_path) as (centre, wire):
+            lost = 0
+
+            def first_receipts_are_lost(back: bool, data: bytes) -> bool:
+                nonlocal lost
+                receipt = back and b"kz-001/agent" in data
+                lost += receipt and lost < 12
+                return not (receipt and lost < 12)
+
+            wire.passes = first_receipts_are_lost
+            config = over_coap(tmp_path, wire.port, CoapOptions(ack_seconds=0.1, retransmissions=2))
+            async with running(config) as pole:
+                agent = await pole.agent()
+                await agent.hand(5)
+                ledger = await told(centre, settled(50), "50 readings settled")
+                assert ledger["intake"]["stored"] == 50 and ledger["intake"]["duplicate"] > 0
+                assert ledger["intake"]["running"]["coap"]["repeated"] > 0
+                await agent.part()
+        check_spool(config, 50)
+        check_stored(centre, 5, 50)
+
+    asyncio.run(main())
+
+
+def test_a_nat_that_forgets_in_the_middle_of_a_batch_costs_only_time(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with street(tmp_path) as (centre, wire):
+            seen = 0
+
+            def forget_now_and_then(back: bool, data: bytes) -> bool:
+                nonlocal seen
+                seen += not back
+                if not back and seen % 40 == 0 and seen < 200:
+                    wire.rebind()
+                return True
+
+            wire.passes = forget_now_and_then
+            config = over_coap(tmp_path, wire.port, dataclasses.replace(QUICK, block_bytes=64))
+            async with running(config) as pole:
+                agent = await pole.agent()
+                agent.send(large_batch(agent, 500))
+                await agent.receipts(1)
+                await told(centre, settled(500), "500 readings settled")
+                await agent.part()
+        check_stored(centre, 1, 500)
+
+    asyncio.run(main())
+
+
+def test_a_centre_that_is_killed_and_comes_back_gets_everything_once(tmp_path: Path) -> None:
+    port = free_port()
+    process = Process(write_centre(tmp_path, free_port(), coap_port=port))
+    config = over_coap(tmp_path, port)
+
+    async def main() -> None:
+        async with running(config) as pole:
+            agent = await pole.agent()
+            await agent.hand(20)
+            process.kill()
+            await agent.hand(20)
+            await asyncio.to_thread(process.start, connected=False)
+            await agent.hand(20)
+            ledger = await told(process.config, settled(600), "600 readings settled")
+            assert ledger["intake"]["stored"] == 600
+            await agent.part()
+
+    process.start(connected=False)
+    try:
+        asyncio.run(main())
+    finally:
+        process.stop()
+    check_spool(config, 600)
+    check_stored(process.config, 60, 600)
+
+
+def test_the_centre_asks_for_a_manifest_that_it_does_not_know(tmp_path: Path) -> None:
+    """It was told before; its store is another one now."""
+
+    async def main() -> None:
+        first, second = tmp_path / "first", tmp_path / "second"
+        for folder in (first, second):
+            folder.mkdir()
+        async with AsyncExitStack() as stack:
+            before, wire = await stack.enter_async_context(street(first))
+            after, other = await stack.enter_async_context(street(second))
+            config = over_coap(tmp_path, wire.port)
+            async with running(config) as pole:
+                agent = await pole.agent()
+                await agent.hand(3)
+                await told(before, settled(30), "30 readings settled")
+                wire._server = other._server  # the address leads elsewhere from now on
+                wire.rebind()
+                await agent.hand(3)
+                ledger = await told(after, settled(60), "60 readings settled")
+                assert ledger["intake"]["later"] and ledger["intake"]["stored"] == 30
+                await agent.part()
+
+    asyncio.run(main())
+
+
+def test_an_event_does_not_wait_behind_what_is_large(tmp_path: Path) -> None:
+    """One message under way at once: a large batch is in the middle of its blocks when the alarm comes."""
+
+    async def main() -> None:
+        async with street(tmp_path) as (centre, wire):
+            options = dataclasses.replace(QUICK, nstart=1, block_bytes=64, ack_seconds=0.02, retransmissions=10)
+            config = over_coap(tmp_path, wire.port, options)
+            dammed = False
+
+            def dam(back: bool, data: bytes) -> bool:
+                """Of a large batch, no more than its first blocks pass."""
+                if back or not dammed or coap.decode(data).path[2:] != ("batch",):
+                    return True
+                block = coap.read_block(coap.decode(data), coap.BLOCK1)
+                return block is None or block.number < 5
+
+            wire.passes = dam
+            async with running(config) as pole:
+                agent = await pole.agent()
+                await agent.hand(1)
+                await told(centre, settled(10), "10 readings settled")
+                dammed = True
+                agent.send(large_batch(agent, 500))
+                await agent.receipts(1)
+                await agent.hand(1, lane=Lane.EVENT, count=1)
+                ledger = await told(centre, lambda ledger: ledger["intake"]["stored"] == 11, "the event")
+                assert ledger["intake"]["batches"]["stored"] == 2
+                dammed = False
+                await told(centre, settled(511), "511 readings settled")
+                await agent.part()
+
+    asyncio.run(main())
+
+
+@asynccontextmanager
+async def two_ways(folder: Path, after: float) -> AsyncIterator[tuple[GatewayConfig, CentreConfig, Any]]:
+    """MQTT first, CoAP when that is shut."""
+    with mosquitto(folder / "broker") as broker:
+        port = free_port()
+        centre = load_config(write_centre(folder, broker.port, coap_port=port))
+        config = make_config(folder, broker.port, resend=0.3)
+        fallback = UplinkConfig(port=port, coap=QUICK, state_seconds=0.1, resend_seconds=0.3)
+        uplink = dataclasses.replace(config.uplink, fallback=fallback, after_seconds=after)
+        async with worker(centre):
+            yield dataclasses.replace(config, uplink=uplink), centre, broker
+
+
+def carries(which: str) -> Callable[[Any], bool]:
+    """The gateway says that this way is in use."""
+
+    def holds(ledger: Any) -> bool:
+        return any(state["health"].get("uplink", {}).get("in_use") == which for state in ledger["gateways"])
+
+    return holds
+
+
+def test_the_fallback_carries_while_the_broker_is_away_and_the_broker_takes_over_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two_ways(tmp_path, after=0.5) as (config, centre, broker):
+            async with running(config) as pole:
+                agent = await pole.agent()
+                await agent.hand(10)
+                await told(centre, settled(100), "100 readings settled over MQTT")
+                broker.kill()
+                await agent.hand(10)
+                await told(centre, lambda ledger: settled(200)(ledger) and carries("fallback")(ledger), "the fallback")
+                await asyncio.to_thread(broker.start)
+                handed = 200
+                while not carries("primary")(await aget(centre, "/api/v1/ledger")):
+                    await agent.hand(1)  # only a receipt proves the way: there has to be something to send
+                    handed += 10
+                await agent.hand(10)
+                ledger = await told(centre, settled(handed + 100), "all settled")
+                assert ledger["differences"] == [] and ledger["intake"]["stored"] == handed + 100
+                await agent.part()
+        check_spool(config, handed + 100)
+        check_stored(centre, (handed + 100) // 10, handed + 100)
+
+    asyncio.run(main())
+
+
+def test_a_broker_behind_which_nobody_listens_is_not_believed(tmp_path: Path) -> None:
+    """It takes every batch, and no receipt comes: the fallback carries, and goes on carrying."""
+
+    async def main() -> None:
+        async with two_ways(tmp_path, after=0.5) as (config, centre, _):
+            with mosquitto(tmp_path / "deaf") as deaf:
+                lonely = dataclasses.replace(config, uplink=dataclasses.replace(config.uplink, port=deaf.port))
+                async with running(lonely) as pole:
+                    agent = await pole.agent()
+                    await agent.hand(10)
+                    ledger = await told(
+                        centre, lambda ledger: settled(100)(ledger) and carries("fallback")(ledger), "the fallback"
+                    )
+                    assert ledger["gateways"][0]["health"]["uplink"]["connected"], "to a broker that leads nowhere"
+                    await agent.part()
+        check_spool(lonely, 100)
+
+    asyncio.run(main())
+
+
+def test_the_centres_door_is_closed_and_the_gateway_goes_on_trying(tmp_path: Path) -> None:
+    config = over_coap(tmp_path, free_port(), CoapOptions(ack_seconds=0.05, retransmissions=1), drain=0.5)
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), running(config) as pole:
+            agent = await pole.agent()
+            await agent.hand(2)
+            with pytest.raises(NoAnswer, match="unreachable"):
+                await CoapClient(config.uplink).__aenter__()
+            await agent.part()
+
+    asyncio.run(main())
+    assert read_ledger(config.spool.path).waiting == 20
