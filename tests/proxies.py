@@ -240,6 +240,8 @@ class UdpProxy:
         self.lose = self.double = self.overtake = 0.0
         self.swallowing = False
         self.mappings = self.lost = self.doubled = self.overtaken = 0
+        self.passes: Callable[[bool, bytes], bool] = lambda inward, data: True
+        """A test's own filter: (towards the device, datagram); what it refuses is lost."""
         self._chance = chance
         self._late: dict[object, bytes] = {}
         self._open: dict[Address, tuple[asyncio.DatagramTransport, _Mapping]] = {}
@@ -255,7 +257,7 @@ class UdpProxy:
 
     def outward(self, data: bytes, device: Address) -> None:
         """A device's datagram, to the target."""
-        for each in self._fate(data, device):
+        for each in self._fate(data, device, False):
             if device in self._open:
                 self._open[device][0].sendto(each)
             elif device in self._waiting:
@@ -268,12 +270,12 @@ class UdpProxy:
     def inward(self, data: bytes, mapping: _Mapping) -> None:
         """An answer, to the device behind the translation."""
         assert self._inside is not None
-        for each in self._fate(data, mapping):
+        for each in self._fate(data, mapping, True):
             self._inside.sendto(each, mapping.device)
 
-    def _fate(self, data: bytes, direction: object) -> list[bytes]:
+    def _fate(self, data: bytes, direction: object, inward: bool) -> list[bytes]:
         """What leaves now: nothing, the datagram, two of it, or it and one that it overtook."""
-        if self.swallowing or self._chance.random() < self.lose:
+        if self.swallowing or not self.passes(inward, data) or self._chance.random() < self.lose:
             self.lost += 1
             return []
         late = self._late.pop(direction, None)

@@ -22,7 +22,7 @@ from device_profiles.codecs.modbus_pdu import WriteOne
 from tests.drills.programs import Program, ask, kuimen, wait_until
 from tests.parts import free_port, nats_server
 from tests.rooms.agent.terminal import Terminal
-from tests.rooms.agent.test_commands import Lamp
+from tests.rooms.agent.lamps import Lamp
 
 PROFILES = Path(__file__).parent / "profiles"
 KILLS = int(os.environ.get("KILLS", "6"))

@@ -158,7 +158,7 @@ async def _announce_lamp(config: CentreConfig, port: int) -> None:
     async with Sender(port, "kz-009") as sender, asyncio.timeout(20):
         await sender.announce(make_manifest("kz-009/agent", [entry], [series]))
         found: list[str] = []
-        while "kz1-lamp" not in found:  # noqa: ASYNC110 - an API has no event
+        while "kz1-lamp" not in found:
             await asyncio.sleep(0.02)
             found = [one["device"] for one in (await aget(config, "/api/v1/devices"))["devices"]]
 

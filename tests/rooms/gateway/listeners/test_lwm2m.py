@@ -22,7 +22,7 @@ from gateway.command_rows import CommandRow
 from gateway.listeners.lwm2m_asking import Asleep, Refused
 from tests.parts import free_port
 from tests.rooms.gateway.listeners.desks import NOON, PATIENCE
-from tests.rooms.gateway.listeners.lwm2m_door import AIR, BIN, SECOND, at_the_door
+from tests.rooms.gateway.listeners.lwm2m_door import AIR, BIN, CALLERS, SECOND, Door, at_the_door
 
 # --- a client of aiocoap's --------------------------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ async def test_a_command_waits_for_the_next_message(tmp_path: Path) -> None:
             await peer.ask(aiocoap.POST, peer.location)
             assert await results(door, 1) == [("a", "done", 120.0, "")]
         assert peer.height.written == [encode_tlv({(3435, 0, 1): 120}, (3435, 0))]
-        assert door.values()["height"] == 120
+        assert door.desk.desk.counts.reports == 2  # what was read back is a reading, too
 
 
 async def test_a_command_that_is_refused_or_reads_otherwise(tmp_path: Path) -> None:
