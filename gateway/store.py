@@ -47,14 +47,16 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """How much the uplink can carry. ``limits``: batches of each lane; ``total``: of all; ``size``: payload bytes;
-    ``since`` (µs): live batches from before leave as backlog; ``held``: ids that are under way."""
+    """How much the uplink can carry. ``limits``: batches of each lane; ``total``: of all; ``unhurried``: of live and
+    backlog together, so that an event finds room; ``size``: payload bytes; ``since`` (µs): live batches from before
+    leave as backlog; ``held``: ids that are under way."""
 
     held: frozenset[int]
     limits: dict[Lane, int]
     total: int
     size: int
     since: int
+    unhurried: int = 1 << 30
 
 
 class Store:
@@ -228,9 +230,13 @@ class Store:
         self._lent.update(wish.held)
         if len(self.settled) >= MAX_SETTLED:
             return result
-        size = wish.size
+        size, events = wish.size, 0
         for lane in Lane:
             limit = min(wish.limits[lane], wish.total - len(result))
+            if lane is Lane.LIVE:
+                events = len(result)
+            if lane is not Lane.EVENT:
+                limit = min(limit, wish.unhurried - (len(result) - events))
             for row in self._candidates(lane, wish.since, limit):
                 alone = not self._lent
                 if row.size > size and not alone:

@@ -64,10 +64,11 @@ class Window:
         under_way = Counter([flight.lane for flight in flights])
         unhurried = self._most_unhurried - under_way[Lane.LIVE] - under_way[Lane.BACKLOG]
         limits = {lane: max(0, most - under_way[lane]) for lane, most in self._most.items()}
-        limits[Lane.LIVE] = min(limits[Lane.LIVE], max(0, unhurried))
-        limits[Lane.BACKLOG] = min(limits[Lane.BACKLOG], max(0, unhurried))
+        unhurried = max(0, unhurried)
+        limits[Lane.LIVE] = min(limits[Lane.LIVE], unhurried)
+        limits[Lane.BACKLOG] = min(limits[Lane.BACKLOG], unhurried)
         held = frozenset([flight.id for flight in flights])
-        return Wish(held=held, limits=limits, total=total, size=size, since=since)
+        return Wish(held=held, limits=limits, total=total, unhurried=unhurried, size=size, since=since)
 
     def add(self, flight: Flight) -> None:
         """Take a batch under way; it is due at once."""

@@ -1,6 +1,7 @@
 """Described payloads on one core, beside PyPI's ``construct``: the same frame described there, with the same check.
 
-Nobody publishes a library for such payloads; ``construct`` is the usual way to describe a binary format in Python.
+Nobody publishes a library for such payloads; ``construct`` is the usual way to describe a binary format in
+Python, so there is a comparison and no target.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from device_profiles.maps.payload import decode_report
 from device_profiles.maps.payload_table import PayloadMap
 from tests.benchmarks.processes import Row, row, say
 
-TARGET = 3.0
 ROUNDS = 10_000
 CHECKED = {"generic-cover-nb": ", with our CRC-16 on both sides"}
 MODELS = ("generic-cover-nb", "dragino-ndds75", "milesight-em400-mud-nb", "generic-cover-text")
@@ -82,10 +82,9 @@ def measure(quick: bool = False) -> list[Row]:
         peer = theirs(model, data)
         name = f"payload: times construct (compiled), {model}{CHECKED.get(model, '')}"
         if peer is None:
-            rows.append(row(name, 0.0, "not installed", f"≥ {TARGET:g}"))
+            rows.append(row(name, 0.0, "not installed"))
         else:
-            times = parsed / rate(peer, rounds)
-            rows.append(row(name, times, "ratio", f"≥ {TARGET:g}", times >= TARGET))
+            rows.append(row(name, parsed / rate(peer, rounds), "ratio"))
     return rows
 
 

@@ -236,6 +236,10 @@ class Street:
             "every device is heard",
         )
 
+    def behind(self) -> int:
+        """Reports that the device with most of them has not been told of."""
+        return max(caller.seat.counts.waiting for caller in self.callers)
+
     def summary(self) -> dict[str, tuple[int, int]]:
         """(reports made, acknowledged) by device."""
         return {c.seat.device: (c.seat.counts.reports, c.seat.counts.acked) for c in self.callers}

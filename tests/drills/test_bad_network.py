@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from firmware_sim.callers import caller
 from firmware_sim.clock import SystemClock
 from gateway import service
 from gateway.config import load_config
@@ -27,6 +28,12 @@ from tests.proxies import TcpProxy, UdpProxy, tcp_link, udp_link
 from tests.rooms.gateway.doubles import Centre
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Devices call again soon: a drill is to meet many connections, not to wait for them."""
+    monkeypatch.setattr(caller, "LONGEST_PAUSE_S", 0.4)
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ import pytest
 from device_profiles.codecs.modbus_pdu import WriteOne
 from tests.drills.programs import Program, ask, kuimen, wait_until
 from tests.parts import free_port, nats_server
-from tests.rooms.agent.terminal import Terminal
 from tests.rooms.agent.lamps import Lamp
+from tests.rooms.agent.terminal import Terminal
 
 PROFILES = Path(__file__).parent / "profiles"
 KILLS = int(os.environ.get("KILLS", "6"))

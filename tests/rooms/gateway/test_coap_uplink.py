@@ -15,6 +15,7 @@ import pytest
 from device_profiles.codecs import coap
 from device_profiles.envelope import Batch, Columns, encode_batch, pack_body
 from device_profiles.readings import Lane
+from gateway import service
 from gateway.coap_client import CoapClient, NoAnswer
 from gateway.config import GatewayConfig, UplinkConfig
 from gateway.inspection import read_ledger
@@ -42,7 +43,7 @@ async def told(centre: CentreConfig, holds: Callable[[Any], object], what: str) 
     ledger: Any = None
     try:
         async with asyncio.timeout(PATIENCE * 2):
-            while not holds(ledger := await aget(centre, "/api/v1/ledger")):
+            while not holds(ledger := await aget(centre, "/api/v1/ledger")):  # noqa: ASYNC110 - another thread answers
                 await asyncio.sleep(0.02)  # polls a worker through its API, bounded above
     except TimeoutError:
         raise AssertionError(f"never: {what}; {ledger}") from None
@@ -79,9 +80,7 @@ def check_spool(config: GatewayConfig, readings: int) -> None:
 
 
 @asynccontextmanager
-async def street(
-    folder: Path, seed: int = 1, trouble: float = 0.0
-) -> AsyncIterator[tuple[CentreConfig, UdpProxy]]:
+async def street(folder: Path, seed: int = 1, trouble: float = 0.0) -> AsyncIterator[tuple[CentreConfig, UdpProxy]]:
     """A worker without a broker, and a path to its CoAP door: this part of all datagrams is lost, and as much is said
     twice, and overtaken."""
     port = free_port()
@@ -299,6 +298,15 @@ async def two_ways(folder: Path, after: float) -> AsyncIterator[tuple[GatewayCon
             yield dataclasses.replace(config, uplink=uplink), centre, broker
 
 
+def uses(url: str) -> Callable[[Any], bool]:
+    """The gateway says that it sends there."""
+
+    def holds(ledger: Any) -> bool:
+        return any(state["health"].get("uplink", {}).get("url") == url for state in ledger["gateways"])
+
+    return holds
+
+
 def carries(which: str) -> Callable[[Any], bool]:
     """The gateway says that this way is in use."""
 
@@ -310,23 +318,22 @@ def carries(which: str) -> Callable[[Any], bool]:
 
 def test_the_fallback_carries_while_the_broker_is_away_and_the_broker_takes_over_again(tmp_path: Path) -> None:
     async def main() -> None:
-        async with two_ways(tmp_path, after=0.5) as (config, centre, broker):
-            async with running(config) as pole:
-                agent = await pole.agent()
-                await agent.hand(10)
-                await told(centre, settled(100), "100 readings settled over MQTT")
-                broker.kill()
-                await agent.hand(10)
-                await told(centre, lambda ledger: settled(200)(ledger) and carries("fallback")(ledger), "the fallback")
-                await asyncio.to_thread(broker.start)
-                handed = 200
-                while not carries("primary")(await aget(centre, "/api/v1/ledger")):
-                    await agent.hand(1)  # only a receipt proves the way: there has to be something to send
-                    handed += 10
-                await agent.hand(10)
-                ledger = await told(centre, settled(handed + 100), "all settled")
-                assert ledger["differences"] == [] and ledger["intake"]["stored"] == handed + 100
-                await agent.part()
+        async with two_ways(tmp_path, after=0.5) as (config, centre, broker), running(config) as pole:
+            agent = await pole.agent()
+            await agent.hand(10)
+            await told(centre, settled(100), "100 readings settled over MQTT")
+            broker.kill()
+            await agent.hand(10)
+            await told(centre, lambda ledger: settled(200)(ledger) and carries("fallback")(ledger), "the fallback")
+            await asyncio.to_thread(broker.start)
+            handed = 200
+            while not carries("primary")(await aget(centre, "/api/v1/ledger")):
+                await agent.hand(1)  # only a receipt proves the way: there has to be something to send
+                handed += 10
+            await agent.hand(10)
+            ledger = await told(centre, settled(handed + 100), "all settled")
+            assert ledger["differences"] == [] and ledger["intake"]["stored"] == handed + 100
+            await agent.part()
         check_spool(config, handed + 100)
         check_stored(centre, (handed + 100) // 10, handed + 100)
 
@@ -349,6 +356,35 @@ def test_a_broker_behind_which_nobody_listens_is_not_believed(tmp_path: Path) ->
                     assert ledger["gateways"][0]["health"]["uplink"]["connected"], "to a broker that leads nowhere"
                     await agent.part()
         check_spool(lonely, 100)
+
+    asyncio.run(main())
+
+
+def test_a_new_site_file_changes_from_one_kind_to_the_other_under_way(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two_ways(tmp_path, after=60.0) as (config, centre, _):
+            mqtt = dataclasses.replace(config.uplink, fallback=None)
+            over_udp = dataclasses.replace(mqtt, port=config.uplink.fallback.port, coap=QUICK)  # type: ignore[union-attr]  # two_ways gives it one
+            renewals: service.Renewals = asyncio.Queue()
+            stop, ready = asyncio.Event(), asyncio.Event()
+            async with asyncio.TaskGroup() as group:
+                first = dataclasses.replace(config, uplink=mqtt)
+                group.create_task(service.run(first, CLOCK, stop, ready, renewals))
+                await ready.wait()
+                agent = await Agent(config).connect()
+                for turn, uplink in enumerate((over_udp, mqtt, over_udp), 1):
+                    await agent.hand(5)
+                    renewals.put_nowait(dataclasses.replace(config, uplink=uplink))
+                    await agent.hand(5)
+                    await told(
+                        centre,
+                        lambda ledger, url=uplink.url, n=turn: settled(100 * n)(ledger) and uses(url)(ledger),  # type: ignore[misc]  # mypy cannot type a lambda with defaults
+                        f"{uplink.url} in use",
+                    )
+                await agent.part()
+                stop.set()
+        check_spool(config, 300)
+        check_stored(centre, 30, 300)
 
     asyncio.run(main())
 

@@ -6,6 +6,7 @@ import pytest
 
 from device_profiles.problems import ConfigError
 from gateway.config import load_config
+from gateway.uplink_config import CoapOptions
 
 RIGHT = """
 [site]
@@ -115,3 +116,45 @@ def test_a_socket_path_too_long_for_the_kernel_is_a_mistake(tmp_path: Path) -> N
 def test_no_file_is_a_problem_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_config(tmp_path / "none.toml")
+
+
+COAP = """
+[site]
+name = "kz-001"
+[uplink]
+url = "coap://192.0.2.7"
+ack_seconds = 10
+nstart = 1
+block_bytes = 512
+state_seconds = 300
+[uplink.fallback]
+url = "mqtt://192.0.2.8"
+qos = 1
+after_seconds = 90
+"""
+
+
+def test_coap_first_and_mqtt_behind_it(tmp_path: Path) -> None:
+    uplink = load_config(written(tmp_path, COAP)).uplink
+    assert uplink.url == "coap://192.0.2.7:5683" and uplink.state_seconds == 300
+    assert uplink.coap == CoapOptions(ack_seconds=10, nstart=1, block_bytes=512)
+    assert uplink.fallback is not None and uplink.after_seconds == 90
+    assert (uplink.fallback.url, uplink.fallback.qos) == ("mqtt://192.0.2.8:1883", 1)
+    assert uplink.fallback.window == uplink.window and uplink.fallback.coap is None
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('url = "coaps://192.0.2.7"', r"uplink\.url.*no DTLS.*mqtts://"),
+        ('url = "coap://192.0.2.7"\nblock_bytes = 500', r"uplink\.block_bytes.*512"),
+        ('url = "coap://192.0.2.7"\nqos = 1', r"uplink\.qos.*unknown key"),
+        ('url = "coap://192.0.2.7"\nnstart = 0', r"uplink\.nstart"),
+        ('url = "mqtt://h"\nack_seconds = 5', r"uplink\.ack_seconds.*unknown key"),
+        ('url = "mqtt://h"\n[uplink.fallback]\nurl = "mqtt://h:1883"', r"uplink\.fallback.*stands in for"),
+        ('url = "mqtt://h"\n[uplink.fallback]\nurl = "mqtt://g"\nwindow = 8', r"uplink\.fallback\.window.*unknown"),
+    ],
+)
+def test_mistakes_of_an_uplink(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_config(written(tmp_path, f'[site]\nname = "kz-001"\n[uplink]\n{line}\n'))
