@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from tests.benchmarks.processes import Row, row, say
 
 if TYPE_CHECKING:
-    from edge_agent.assembly import Agent
     from edge_agent.agenda import Job
+    from edge_agent.assembly import Agent
     from firmware_sim.physics import Signal
 
 READINGS = 500

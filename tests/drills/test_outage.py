@@ -187,7 +187,8 @@ def judge(pole: Pole, paced: int) -> None:
         # What comes before it was under way already: of that there is no more than the window holds. In a flood a live
         # batch waits for the live ones before it, too.
         crowded = lane is Lane.LIVE and number >= paced
-        most = WINDOW * 7 // 8 if lane is Lane.EVENT else 2 * WINDOW if crowded else WINDOW  # an eighth is kept for events
+        # An eighth of the window is kept for events.
+        most = WINDOW * 7 // 8 if lane is Lane.EVENT else 2 * WINDOW if crowded else WINDOW
         assert unhurried <= most, f"{lane.word} {number} waited for {unhurried}"
     longest_wait = {lane.word: max(numbers) for lane, numbers in waits.items()}
     print(f"batches under way that came before one handed over, at most: {longest_wait}")

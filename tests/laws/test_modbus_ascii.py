@@ -1,4 +1,4 @@
-"""Modbus ASCII (MODBUS over Serial Line V1.02, 2.5.2) held against pymodbus' framer and against every kind of damage."""
+"""Modbus ASCII (MODBUS over Serial Line V1.02, 2.5.2) against pymodbus' framer, and against every kind of damage."""
 
 import os
 import random

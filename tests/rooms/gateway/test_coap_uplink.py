@@ -2,12 +2,9 @@
 
 import asyncio
 import dataclasses
-import random
 from array import array
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,79 +12,13 @@ import pytest
 from device_profiles.codecs import coap
 from device_profiles.envelope import Batch, Columns, encode_batch, pack_body
 from device_profiles.readings import Lane
-from gateway import service
 from gateway.coap_client import CoapClient, NoAnswer
-from gateway.config import GatewayConfig, UplinkConfig
 from gateway.inspection import read_ledger
 from gateway.uplink_config import CoapOptions
-from ingest.config import CentreConfig
-from ingest.service import load_config
-from ingest.store_duckdb import DuckdbStore
-from tests.parts import free_port, mosquitto
-from tests.proxies import UdpProxy, udp_link
-from tests.rooms.gateway.doubles import AGENT, CLOCK, PATIENCE, Agent, make_config, manifest_of, running
-from tests.rooms.ingest.running import Process, aget, worker, write_centre
-
-QUICK = CoapOptions(ack_seconds=0.1, retransmissions=8)
-
-
-def over_coap(folder: Path, port: int, options: CoapOptions = QUICK, **more: Any) -> GatewayConfig:
-    """A gateway whose only way out is CoAP."""
-    config = make_config(folder, **more)
-    uplink = dataclasses.replace(config.uplink, port=port, coap=options)
-    return dataclasses.replace(config, uplink=uplink)
-
-
-async def told(centre: CentreConfig, holds: Callable[[Any], object], what: str) -> Any:
-    """The centre's ledger as soon as something of it holds."""
-    ledger: Any = None
-    try:
-        async with asyncio.timeout(PATIENCE * 2):
-            while not holds(ledger := await aget(centre, "/api/v1/ledger")):  # noqa: ASYNC110 - another thread answers
-                await asyncio.sleep(0.02)  # polls a worker through its API, bounded above
-    except TimeoutError:
-        raise AssertionError(f"never: {what}; {ledger}") from None
-    return ledger
-
-
-def settled(spooled: int) -> Callable[[Any], bool]:
-    """The gateway says that so much was spooled and nothing waits."""
-
-    def holds(ledger: Any) -> bool:
-        found = [state["ledger"] for state in ledger["gateways"]]
-        return bool(found) and found[0]["spooled"] == spooled and found[0]["waiting"] == 0
-
-    return holds
-
-
-def check_stored(centre: CentreConfig, batches: int, readings: int) -> None:
-    """What is in the store's file, each batch once."""
-    store = DuckdbStore(centre.store.path, threads=1)
-    store.open()
-    try:
-        found = store.query("SELECT count(*) AS n, count(DISTINCT (origin, epoch, seq)) AS d FROM batches")
-        assert (found["n"][0], found["d"][0]) == (batches, batches)
-        assert store.query("SELECT count(*) AS n FROM readings")["n"][0] == readings
-    finally:
-        store.close()
-
-
-def check_spool(config: GatewayConfig, readings: int) -> None:
-    """The gateway's own account."""
-    ledger = read_ledger(config.spool.path)
-    assert ledger.differences() == [] and ledger.waiting == 0
-    assert ledger.stored + ledger.duplicate == readings
-
-
-@asynccontextmanager
-async def street(folder: Path, seed: int = 1, trouble: float = 0.0) -> AsyncIterator[tuple[CentreConfig, UdpProxy]]:
-    """A worker without a broker, and a path to its CoAP door: this part of all datagrams is lost, and as much is said
-    twice, and overtaken."""
-    port = free_port()
-    centre = load_config(write_centre(folder, free_port(), coap_port=port))
-    async with worker(centre, broker=False), udp_link(port, random.Random(seed)) as wire:
-        wire.lose = wire.double = wire.overtake = trouble
-        yield centre, wire
+from tests.parts import free_port
+from tests.rooms.gateway.doubles import AGENT, CLOCK, PATIENCE, Agent, manifest_of, running
+from tests.rooms.gateway.ways import QUICK, check_spool, check_stored, over_coap, settled, street, told
+from tests.rooms.ingest.running import Process, write_centre
 
 
 def large_batch(agent: Agent, count: int) -> bytes:
@@ -281,110 +212,6 @@ def test_an_event_does_not_wait_behind_what_is_large(tmp_path: Path) -> None:
                 dammed = False
                 await told(centre, settled(511), "511 readings settled")
                 await agent.part()
-
-    asyncio.run(main())
-
-
-@asynccontextmanager
-async def two_ways(folder: Path, after: float) -> AsyncIterator[tuple[GatewayConfig, CentreConfig, Any]]:
-    """MQTT first, CoAP when that is shut."""
-    with mosquitto(folder / "broker") as broker:
-        port = free_port()
-        centre = load_config(write_centre(folder, broker.port, coap_port=port))
-        config = make_config(folder, broker.port, resend=0.3)
-        fallback = UplinkConfig(port=port, coap=QUICK, state_seconds=0.1, resend_seconds=0.3)
-        uplink = dataclasses.replace(config.uplink, fallback=fallback, after_seconds=after)
-        async with worker(centre):
-            yield dataclasses.replace(config, uplink=uplink), centre, broker
-
-
-def uses(url: str) -> Callable[[Any], bool]:
-    """The gateway says that it sends there."""
-
-    def holds(ledger: Any) -> bool:
-        return any(state["health"].get("uplink", {}).get("url") == url for state in ledger["gateways"])
-
-    return holds
-
-
-def carries(which: str) -> Callable[[Any], bool]:
-    """The gateway says that this way is in use."""
-
-    def holds(ledger: Any) -> bool:
-        return any(state["health"].get("uplink", {}).get("in_use") == which for state in ledger["gateways"])
-
-    return holds
-
-
-def test_the_fallback_carries_while_the_broker_is_away_and_the_broker_takes_over_again(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with two_ways(tmp_path, after=0.5) as (config, centre, broker), running(config) as pole:
-            agent = await pole.agent()
-            await agent.hand(10)
-            await told(centre, settled(100), "100 readings settled over MQTT")
-            broker.kill()
-            await agent.hand(10)
-            await told(centre, lambda ledger: settled(200)(ledger) and carries("fallback")(ledger), "the fallback")
-            await asyncio.to_thread(broker.start)
-            handed = 200
-            while not carries("primary")(await aget(centre, "/api/v1/ledger")):
-                await agent.hand(1)  # only a receipt proves the way: there has to be something to send
-                handed += 10
-            await agent.hand(10)
-            ledger = await told(centre, settled(handed + 100), "all settled")
-            assert ledger["differences"] == [] and ledger["intake"]["stored"] == handed + 100
-            await agent.part()
-        check_spool(config, handed + 100)
-        check_stored(centre, (handed + 100) // 10, handed + 100)
-
-    asyncio.run(main())
-
-
-def test_a_broker_behind_which_nobody_listens_is_not_believed(tmp_path: Path) -> None:
-    """It takes every batch, and no receipt comes: the fallback carries, and goes on carrying."""
-
-    async def main() -> None:
-        async with two_ways(tmp_path, after=0.5) as (config, centre, _):
-            with mosquitto(tmp_path / "deaf") as deaf:
-                lonely = dataclasses.replace(config, uplink=dataclasses.replace(config.uplink, port=deaf.port))
-                async with running(lonely) as pole:
-                    agent = await pole.agent()
-                    await agent.hand(10)
-                    ledger = await told(
-                        centre, lambda ledger: settled(100)(ledger) and carries("fallback")(ledger), "the fallback"
-                    )
-                    assert ledger["gateways"][0]["health"]["uplink"]["connected"], "to a broker that leads nowhere"
-                    await agent.part()
-        check_spool(lonely, 100)
-
-    asyncio.run(main())
-
-
-def test_a_new_site_file_changes_from_one_kind_to_the_other_under_way(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with two_ways(tmp_path, after=60.0) as (config, centre, _):
-            mqtt = dataclasses.replace(config.uplink, fallback=None)
-            over_udp = dataclasses.replace(mqtt, port=config.uplink.fallback.port, coap=QUICK)  # type: ignore[union-attr]  # two_ways gives it one
-            renewals: service.Renewals = asyncio.Queue()
-            stop, ready = asyncio.Event(), asyncio.Event()
-            async with asyncio.TaskGroup() as group:
-                first = dataclasses.replace(config, uplink=mqtt)
-                group.create_task(service.run(first, CLOCK, stop, ready, renewals))
-                await ready.wait()
-                agent = await Agent(config).connect()
-                for turn, uplink in enumerate((over_udp, mqtt, over_udp), 1):
-                    await agent.hand(5)
-                    renewals.put_nowait(dataclasses.replace(config, uplink=uplink))
-                    await agent.hand(5)
-                    await told(
-                        centre,
-                        lambda ledger, url=uplink.url, n=turn: settled(100 * n)(ledger) and uses(url)(ledger),  # type: ignore[misc]  # mypy cannot type a lambda with defaults
-                        f"{uplink.url} in use",
-                    )
-                await agent.part()
-                stop.set()
-        check_spool(config, 300)
-        check_stored(centre, 30, 300)
 
     asyncio.run(main())
 

@@ -93,7 +93,8 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     lines = WRONG.splitlines()
     assert set(told) == {
         "site.name", "site.titel", "gateway.socket", "gateway.spool.path", "gateway.spool.quota_mb",
-        "gateway.spool.qouta", "gateway.spool.when_full", "gateway.spool.hold_undated_seconds", "uplink.url", "uplink.root", "uplink.qos", "uplink.window", "uplink.password", "uplnk",
+        "gateway.spool.qouta", "gateway.spool.when_full", "gateway.spool.hold_undated_seconds", "uplink.url",
+        "uplink.root", "uplink.qos", "uplink.window", "uplink.password", "uplnk",
     }  # fmt: skip
     for where, problem in told.items():
         assert where.rpartition(".")[2] in lines[problem.line - 1]

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from device_profiles.codecs.hj212 import Reader, encode, frame
+from device_profiles.codecs.hj212 import Frame, Reader, encode, frame
 from device_profiles.codecs.hj212_segment import encode_segment
 from device_profiles.loader import load_library
 from device_profiles.maps.hj212 import encode_report
@@ -32,7 +32,7 @@ async def test_what_was_received_before_the_stop_is_acknowledged(tmp_path: Path)
         async with door(desk) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(reports())
-            cut, answers = Reader(), []
+            cut, answers = Reader(), list[Frame]()
             while not answers:  # the first acknowledgement: the others are received by now, or soon
                 answers += cut.feed(await reader.read(4096))
         while data := await reader.read(4096):  # the door is closed, and what it owed comes all the same
