@@ -106,12 +106,16 @@ class Commands:
     async def run(self, stop: asyncio.Event) -> None:
         """Say what is due until ``stop``."""
         async with asyncio.TaskGroup() as group:
-            saying = group.create_task(self._say_for_ever())
-            await stop.wait()
-            saying.cancel()
+            group.create_task(self._wake_at(stop))
+            await self._say_until(stop)
 
-    async def _say_for_ever(self) -> None:
-        while True:
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        """Not by cancelling: asyncio.wait_for, in which aiomqtt publishes, may lose a cancellation (Python 3.11)."""
+        await stop.wait()
+        self._woken.set()
+
+    async def _say_until(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
             self._woken.clear()
             await self._say_due()
             next_due = min((known.due for known in self._open.values()), default=None)

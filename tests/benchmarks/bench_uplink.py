@@ -182,7 +182,7 @@ def bytes_a_reading(size: int, count: int) -> Row:
 def run(quick: bool = False) -> list[Row]:
     """Both ways, two batch sizes; what one reading weighs."""
     (ROOT / "run").mkdir(exist_ok=True)
-    count = 300 if quick else 4_000
+    count = 300 if quick else 2_000
     rows: list[Row] = []
     for size in SIZES:
         for nstart in (1, 4, 16):

@@ -17,7 +17,7 @@ from gateway.modem import Modem
 from gateway.modem_config import ModemConfig, Psm
 from gateway.uplink_config import CoapOptions
 from tests.rooms.gateway.doubles import running
-from tests.rooms.gateway.test_coap_uplink import check_spool, check_stored, over_coap, settled, street, told
+from tests.rooms.gateway.ways import check_spool, check_stored, over_coap, settled, street, told
 
 PATIENCE = 20.0
 
