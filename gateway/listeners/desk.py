@@ -47,7 +47,7 @@ class Fate(Enum):
     REFUSED = "refused"
 
 
-class Counts_(msgspec.Struct):
+class DeskCounts(msgspec.Struct):
     """What a listener met since it started, by kind; readings are in its originators' ledgers."""
 
     open: int = 0
@@ -100,7 +100,7 @@ class Desk:
         self.name = config.name
         self.options = config.options
         self.unknown = config.unknown
-        self.counts = Counts_()
+        self.counts = DeskCounts()
         self._spool = spool
         self._clock = clock
         self._taps = taps
@@ -153,15 +153,22 @@ class Desk:
 
     def heard(self, caller: Caller, peer: str) -> None:
         """A sign of life; ``peer``: where from. The address says nothing about who it is."""
-        presence = self._known[caller.id].presence
+        known = self._known.get(caller.id)
+        if known is None:
+            return  # the site file has just lost it
+        presence = known.presence
         presence.moves += bool(presence.peer) and presence.peer != peer
         presence.at, presence.peer = self._clock.now(), peer
 
     async def take(self, caller: Caller, report: Report) -> Fate:
         """Take a report in; returns when it is on disk, or cannot be. Safe to call for one caller at the same time."""
-        known = self._known[caller.id]
-        if known.keys is None and report.key:
+        known = self._known.get(caller.id)
+        if known is not None and known.keys is None and report.key:
             await self._recall(known)
+            known = self._known.get(caller.id)  # a new site file may have come meanwhile
+        if known is None or (report.key and known.keys is None and report.repeats):
+            self.counts.refused += 1  # nobody can say whether it was said before: it says it again
+            return Fate.REFUSED
         if report.key and known.keys is not None and report.key in known.keys:
             return await self._again(known, report)
         readings = self._dated(report.readings)

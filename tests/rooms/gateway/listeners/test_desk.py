@@ -173,3 +173,16 @@ async def test_many_callers_are_split_into_originators_that_fit_a_manifest(tmp_p
         assert [originator.name for originator in desk.desk.originators] == ["kz-001/door", "kz-001/door.2"]
         assert await desk.desk.take(callers[-1], report(4.0)) is Fate.TAKEN
         assert desk.stored()[0].device == "air-7999"
+
+
+async def test_a_caller_that_the_site_file_lost_under_way_is_not_taken(tmp_path: Path) -> None:
+    async with stand(tmp_path, [CALLER, OTHER]) as desk:
+        assert await desk.desk.take(CALLER, report(key=b"1")) is Fate.TAKEN
+        desk.desk.renew(msgspec.structs.replace(desk.config, callers=(OTHER,)))
+        while desk.desk.find("A1") is not None:
+            await asyncio.sleep(0)
+        desk.desk.heard(CALLER, "10.0.0.1:1")
+        assert await desk.desk.take(CALLER, report(key=b"2")) is Fate.REFUSED
+        assert await desk.desk.take(OTHER, report(key=b"1")) is Fate.TAKEN
+        assert [one.device for one in desk.stored()] == ["air-1", "air-2"]
+        desk.ledger()
