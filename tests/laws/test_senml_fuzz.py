@@ -75,6 +75,7 @@ def written(draw: st.DrawFn) -> bytes:
         pairs = [("n", draw(text)), ("v", draw(number))]
         if index == 0:
             pairs += [("bn", draw(st.sampled_from(['"urn:d:"', '"/3/0/"', '"a"']))), ("bt", draw(number))]
+            pairs += draw(st.sampled_from([[], [("bu", '"A"')], [("bver", "5")], [("bver", "5.5")], [("bver", "11")]]))
         more = draw(st.lists(st.sampled_from(["t", "u"] * 8 + LABELS), max_size=2))
         pairs += [(label, draw(text if label in WORDS else number)) for label in more]
         told = [f'"{label}"{draw(gap)}:{draw(gap)}{value}' for label, value in draw(st.permutations(pairs))]
@@ -94,7 +95,16 @@ def test_the_fast_way_is_taken() -> None:
     assert repr(read_plain(MULTIPLE, NOW, False)) == repr(resolve(parse_json(MULTIPLE), NOW))
     assert repr(read_plain(LWM2M, NOW, True)) == repr(resolve(parse_json(LWM2M), NOW, True))
     twice = MULTIPLE.replace(b'"v":1.7', b'"v":1.7,"v":1.7')
-    for unusual in (twice, MULTIPLE[:-1] + b",]", MULTIPLE.replace(b'"v":1.7', b'"vb":true'), b'[{"n":"a","v":1}]'):
+    hidden = twice.replace(b"urn:", b"urn\\u003a")  # one colon less is written than is read
+    version = MULTIPLE.replace(b'"bver":5', b'"bver":11')
+    for unusual in (
+        twice,
+        hidden,
+        version,
+        MULTIPLE[:-1] + b",]",
+        MULTIPLE.replace(b'"v":1.7', b'"vb":true'),
+        b'[{"n":"a","v":1}]',
+    ):
         assert read_plain(unusual, NOW, False) is None
 
 
