@@ -20,10 +20,10 @@ from device_profiles.codecs.senml import (
     encode_cbor,
     encode_json,
     parse_cbor,
-    parse_json,
     records_of,
     resolve,
 )
+from device_profiles.codecs.senml_plain import read_json
 
 TEXT, LINK, OPAQUE, SENML_JSON, SENML_CBOR, TLV, JSON = 0, 40, 42, 110, 112, 11542, 11543
 FORMATS = {"text": TEXT, "tlv": TLV, "json": JSON, "senml-json": SENML_JSON, "senml-cbor": SENML_CBOR}
@@ -156,9 +156,12 @@ def decode_content(content: Content, kinds: Kinds | None = None) -> list[Told]:
 
 
 def _from_senml(content: Content, format: int, kinds: Kinds | None) -> list[Told]:
-    records = parse_json(content.payload) if format == SENML_JSON else parse_cbor(content.payload)
+    if format == SENML_JSON:
+        resolved = read_json(content.payload, content.now, lwm2m=True)
+    else:
+        resolved = resolve(parse_cbor(content.payload), content.now, lwm2m=True)
     found = []
-    for one in resolve(records, content.now, lwm2m=True):
+    for one in resolved:
         path = parse_path(one.name)
         found.append(Told(path, _of_kind(one.value, kind_of(path, kinds)), one.time))
     return found

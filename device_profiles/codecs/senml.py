@@ -203,18 +203,18 @@ def _checked(records: list[Record]) -> list[Record]:
     return records
 
 
-_GOOD: dict[bool, set[str]] = {False: set(), True: set()}
+GOOD_NAMES: dict[bool, set[str]] = {False: set(), True: set()}
 """Names found well-formed, of SenML and of LwM2M: a device says the same few for ever."""
 
 _MOST_GOOD = 65_536
 
 
-def _check_name(name: str, lwm2m: bool) -> None:
-    """4.5.1. SenmlError for a name with other characters, or for none at all."""
+def check_name(name: str, lwm2m: bool) -> None:
+    """4.5.1, and into GOOD_NAMES. SenmlError for a name with other characters, or for none at all."""
     if not (_PATH if lwm2m else _NAME).match(name):
         raise SenmlError(f"a name {name!r}")
-    if len(_GOOD[lwm2m]) < _MOST_GOOD and len(name) < 128:
-        _GOOD[lwm2m].add(name)
+    if len(GOOD_NAMES[lwm2m]) < _MOST_GOOD and len(name) < 128:
+        GOOD_NAMES[lwm2m].add(name)
 
 
 class _Standing:
@@ -244,7 +244,7 @@ def resolve(records: Iterable[Record], now: float, lwm2m: bool = False) -> list[
 
     ``now``: Unix seconds, for relative times. ``lwm2m``: names are paths, and a record may have a name only.
     """
-    base, found, none, good = _Standing(), [], UNSET, _GOOD[lwm2m]
+    base, found, none, good = _Standing(), [], UNSET, GOOD_NAMES[lwm2m]
     last, ordered = -math.inf, True
     for record in records:
         bver, bn, bt, bu, bv, bs, n, u, value, vs, vb, vd, vlo, total, t, ut = astuple(record)
@@ -254,7 +254,7 @@ def resolve(records: Iterable[Record], now: float, lwm2m: bool = False) -> list[
                 continue  # base fields only (RFC 8428, 5.1.3): nothing is measured
         name = base.name if n is none else base.name + n
         if name not in good:
-            _check_name(name, lwm2m)
+            check_name(name, lwm2m)
         if value is none or not base.plain or not (vs is vb is vd is vlo is total is none):
             value, total = _told(record, base, name, lwm2m)
         else:
