@@ -18,12 +18,16 @@ from device_profiles.codecs.modbus_pdu import (
     encode_exception,
     encode_reply,
 )
+from device_profiles.ledger import Ledger
 from edge_agent.assembly import Agent
 from edge_agent.breaker import OPENS_AFTER
+from edge_agent.bus import Bus
 from edge_agent.questions import LATE_SECONDS
+from edge_agent.visits import ReadPoint, read_device
 from tests.rooms.agent.sites import FakeGateway, site
 from tests.rooms.agent.test_service import asleep, run_agent
 from tests.rooms.agent.wire import CLEAN, DEAD, FakeUnit, Fate, MemoryLink
+from tests.virtual_time import VirtualClock, run_virtual
 
 WARM = 8.0
 START, WIPE, STOP = 0x2500, 0x1C00, 0x2E00
@@ -156,3 +160,17 @@ def test_a_line_lost_over_the_warm_up_ends_the_cycle(tmp_path: Path) -> None:
 
     run_agent(tmp_path, site(tmp_path, profile="agent-head"), [head], story)
     assert [what for _, what in head.log] == ["start", "wipe", "stop"] and not head.running
+
+
+@pytest.mark.parametrize(("refused", "quality"), [("", "good"), ("start", "bad")])
+def test_a_read_by_hand_starts_and_stops_it_too(refused: str, quality: str, tmp_path: Path) -> None:
+    head, config = Head(1, refused=refused), site(tmp_path, profile="agent-head")
+
+    async def main() -> list[ReadPoint]:
+        bus = Bus(MemoryLink(config.links[0].target, [head]), VirtualClock(), Ledger())
+        assert await bus.open()
+        return await read_device(bus, config.devices[0], config.links[0])
+
+    rows = run_virtual(main())
+    assert [row.quality for row in rows] == [quality] * 2
+    assert head.log[0][1] == "start" and head.log[-1][1] == "stop" and not head.running
