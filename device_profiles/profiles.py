@@ -116,6 +116,28 @@ class Avoid(_Data, frozen=True):
     why: str
 
 
+class Step(_Data, frozen=True):
+    """One Modbus request that does something; ``steps.request_of`` makes it.
+
+    ``function`` 3 or 4 with ``empty``: asked like a read of ``count`` registers, answered with the byte count 0. 6, and
+    16 with a ``value``: one register is written, as it goes over the wire. 16 without: the quantity is 0.
+    """
+
+    function: int
+    address: int
+    count: int = 0
+    value: int | None = None
+    empty: bool = False
+
+
+class MeasuringSequence(_Data, frozen=True):
+    """What a unit needs around its reads: it is started, warms up for ``wait_s`` seconds, is read, is stopped."""
+
+    start: tuple[Step, ...]
+    wait_s: float
+    stop: tuple[Step, ...] = ()
+
+
 class LineSettings(_Data, frozen=True):
     """A serial line as the unit leaves the factory."""
 
@@ -145,13 +167,14 @@ class BusMap(ProtocolMap, frozen=True, kw_only=True):
 
 
 class ModbusMap(BusMap, frozen=True, kw_only=True):
-    """A model's register map. ``max_block``: most registers a read."""
+    """A model's register map. ``max_block``: most registers a read. ``sequence``: None where it always measures."""
 
     protocol: ClassVar[str] = "modbus"
 
     unit: int = 1
     max_block: int = 125
     avoid: tuple[Avoid, ...] = ()
+    sequence: MeasuringSequence | None = None
     points: tuple[RegisterPoint, ...] = ()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar
 
 from edge_agent.breaker import Breaker
 from edge_agent.polls import Decoder
@@ -57,19 +58,30 @@ class Job:
         return self.due
 
 
-class Agenda:
-    """The jobs of one line: those not due yet by their time, those due by their deadline."""
+class Waits(Protocol):
+    """What has turns: `period`, seconds that one may wait."""
 
-    def __init__(self, jobs: Iterable[Job]) -> None:
+    @property
+    def period(self) -> float: ...
+
+
+Turn = TypeVar("Turn", bound=Waits)
+
+
+class Agenda(Generic[Turn]):
+    """The jobs of one line (and the cycles of units with a sequence): those not due yet by their time, those due by
+    their deadline."""
+
+    def __init__(self, jobs: Iterable[Turn]) -> None:
         self._place = {id(job): place for place, job in enumerate(jobs)}
-        self._later: list[tuple[float, int, Job]] = []
-        self._ready: list[tuple[float, int, Job]] = []
+        self._later: list[tuple[float, int, Turn]] = []
+        self._ready: list[tuple[float, int, Turn]] = []
 
-    def put(self, when: float, job: Job) -> None:
+    def put(self, when: float, job: Turn) -> None:
         """`job` is to be asked at `when` (monotonic seconds); each job is on the agenda once."""
         heapq.heappush(self._later, (when, self._place[id(job)], job))
 
-    def take(self, now: float) -> Job | None:
+    def take(self, now: float) -> Turn | None:
         """The job whose turn it is, off the agenda; None when nothing is due."""
         while self._later and self._later[0][0] <= now:
             when, place, job = heapq.heappop(self._later)

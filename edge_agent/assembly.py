@@ -9,20 +9,22 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from device_profiles.clock import Clock
-from device_profiles.codecs.modbus_pdu import Read
+from device_profiles.codecs.modbus_pdu import Read, Request
 from device_profiles.ledger import Ledger
 from device_profiles.manifests import DeviceEntry, Manifest, SeriesEntry, make_manifest
-from device_profiles.profiles import BusMap, Point
+from device_profiles.profiles import BusMap, ModbusMap, Point
 from device_profiles.reads import PlannedRead
+from device_profiles.steps import request_of
 from edge_agent.agenda import Job, PolledUnit
 from edge_agent.bus import Bus
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
 from edge_agent.links import Link, LinkTarget, make_link
 from edge_agent.outbox import Outbox
 from edge_agent.poller import LinkPoller
-from edge_agent.polls import Poll, polls_of, resync_reads
+from edge_agent.polls import Poll, ascii_request, polls_of, resync_reads
 from edge_agent.questions import Question
 from edge_agent.reporting import SpanReport
+from edge_agent.sequences import Cycle, Routine
 
 Aliases = Mapping[tuple[str, str], int]
 """(device, point) to the series' number in the manifest."""
@@ -115,6 +117,22 @@ def questions_of(device: DeviceConfig, link: LinkConfig) -> list[tuple[Poll, Que
     return [(poll, msgspec.structs.replace(asked, instead=instead)) for poll, asked in zip(polls, plain, strict=True)]
 
 
+def routine_of(device: DeviceConfig, link: LinkConfig) -> Routine | None:
+    """The unit's sequence as questions; None for one that always measures."""
+    manners = device.profile.map
+    if not isinstance(manners, ModbusMap) or manners.sequence is None:
+        return None
+    timeout, late = max(link.timeout, manners.timeout_ms / 1000), manners.late_ms / 1000
+
+    def question(request: Request) -> Question:
+        read: Request | PlannedRead = ascii_request(device, request) if device.framing == "ascii" else request
+        return Question(unit=device.unit, read=read, readings=0, timeout=timeout, late=late, line=device.line)
+
+    sequence = manners.sequence
+    start, stop = (tuple(question(request_of(step)) for step in steps) for steps in (sequence.start, sequence.stop))
+    return Routine(start, sequence.wait_s, stop)
+
+
 def build_jobs(device: DeviceConfig, link: LinkConfig, aliases: Aliases) -> list[Job]:
     """What the poller of the link does for one unit."""
     unit = PolledUnit(device.name, device.unit)
@@ -156,9 +174,18 @@ def build_poller(
 ) -> LinkPoller:
     """What polls the units of one link."""
     ledger = outbox.ledger
-    jobs = [job for device in config.devices if device.link == link.name for job in build_jobs(device, link, aliases)]
+    jobs: list[Job] = []
+    cycles: list[Cycle] = []
+    for device in config.devices:
+        if device.link != link.name:
+            continue
+        own = build_jobs(device, link, aliases)
+        jobs += own
+        routine = routine_of(device, link)
+        if routine is not None and own:
+            cycles.append(Cycle(own, routine))
     bus = Bus(open_link(link.target), clock, ledger, link.retries, protocols=protocols_on(config, link))
-    return LinkPoller(link.name, bus, jobs, clock, ledger, outbox)
+    return LinkPoller(link.name, bus, jobs, clock, ledger, outbox, cycles)
 
 
 def assemble(

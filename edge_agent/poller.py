@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from device_profiles.clock import Clock
 from device_profiles.codecs.modbus_pdu import ACKNOWLEDGE, DEVICE_BUSY, GATEWAY_PATH, GATEWAY_SILENT
@@ -21,6 +21,7 @@ from edge_agent.bus import RETRIED, Bus, Outcome
 from edge_agent.clock import stamp
 from edge_agent.errands import Errand, Errands
 from edge_agent.outbox import Outbox
+from edge_agent.sequences import Cycle
 
 _log = logging.getLogger("kuimen.agent")
 
@@ -37,7 +38,17 @@ _NOBODY_THERE = frozenset({GATEWAY_PATH, GATEWAY_SILENT})
 class LinkPoller:
     """Polls the units of one link from `run` until `stop`."""
 
-    def __init__(self, name: str, bus: Bus, jobs: Iterable[Job], clock: Clock, ledger: Ledger, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        name: str,
+        bus: Bus,
+        jobs: Iterable[Job],
+        clock: Clock,
+        ledger: Ledger,
+        outbox: Outbox,
+        cycles: Sequence[Cycle] = (),
+    ) -> None:
+        """`cycles`: those of units with a sequence, which have their `jobs` in hand."""
         self.name = name
         self.bus = bus
         self.jobs = list(jobs)
@@ -52,7 +63,10 @@ class LinkPoller:
         self._stopping = False
         self._nap: asyncio.Future[None] | None = None
         self._idle = False
-        self._agenda = Agenda(self.jobs)
+        self._cycles = list(cycles)
+        led = {id(job) for cycle in cycles for job in cycle.jobs}
+        self._turns: list[Job | Cycle] = [*self._cycles, *(job for job in self.jobs if id(job) not in led)]
+        self._agenda = Agenda(self._turns)
         self._errands = Errands()
 
     def send(self, errand: Errand) -> None:
@@ -70,6 +84,8 @@ class LinkPoller:
         """Poll until `stop`; then wait for late replies, so that they are counted, and close the link."""
         try:
             await self._poll_all()
+            for cycle in self._cycles:
+                await cycle.break_off(self.bus)
             await self.bus.settle()
         finally:
             self._errands.give_up(Reason.SHUTDOWN)
@@ -79,7 +95,8 @@ class LinkPoller:
         start = self._clock.monotonic() + self._listening
         for job in self.jobs:
             job.due = start
-            self._agenda.put(start, job)
+        for turn in self._turns:
+            self._agenda.put(start, turn)
         while not self._stopping:
             if not self.bus.up and not await self._open():
                 return
@@ -89,17 +106,21 @@ class LinkPoller:
             if errand is not None:
                 await self._go(errand)
                 continue
-            turn = self._agenda.take(self._clock.monotonic())
-            if turn is None:
+            due_now = self._agenda.take(self._clock.monotonic())
+            if due_now is None:
                 due = min(self._agenda.next_due(), self._errands.next_due())
                 await self._sleep(min(due - self._clock.monotonic(), REOPEN_LONGEST), idle=True)
+            elif isinstance(due_now, Cycle):
+                self._agenda.put(await self._go_round(due_now), due_now)
             else:
-                self._agenda.put(await self._poll(turn), turn)
+                self._agenda.put(await self._poll(due_now), due_now)
 
     async def _open(self) -> bool:
         """Open the link, with growing pauses; each failed attempt is told as link_down. False when told to
         stop."""
         pause = REOPEN_FIRST
+        for cycle in self._cycles:
+            cycle.link_lost()
         while not self._stopping:
             before = self.bus.trouble
             if await self.bus.open():
@@ -157,6 +178,27 @@ class LinkPoller:
         if breaker.is_open:
             return self._not_before(job, breaker.retry_at + _BEHIND)
         return job.next_due(now)
+
+    async def _go_round(self, cycle: Cycle) -> float:
+        """One exchange of a unit with a sequence; returns when to go on."""
+        unit, breaker, bus = cycle.unit, cycle.unit.breaker, self.bus
+        if breaker.is_open and not cycle.under_way:
+            now = self._clock.monotonic()
+            if now < breaker.retry_at:
+                return max(self._not_before(job, breaker.retry_at) for job in cycle.jobs)
+            if bus.may_be_half_open:
+                bus.close()
+                return now
+
+        def heard(outcome: Outcome) -> None:
+            unit.bus_seconds += outcome.cost
+            unit.polls += 1
+            self._note(breaker, outcome, unit, self._clock.monotonic())
+
+        def tell(job: Job, outcome: Outcome) -> None:
+            self._pass_on(job, outcome, self._clock.monotonic())
+
+        return await cycle.step(bus, self._clock.monotonic, heard, tell)
 
     def _not_before(self, job: Job, moment: float) -> float:
         """Asked at `moment`, and on its grid from then on."""

@@ -1,7 +1,7 @@
 """Visits to the wire by hand: one poll of a device, one question to every unit of a site.
 
 They use the same bus, plan and decoders as the running agent, take the link for themselves while they last, and ask
-nothing but reads of the plan.
+nothing but reads of the plan, and what a unit's own sequence needs around them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from device_profiles.profiles import Point, RegisterPoint
 from device_profiles.quality import Reason, split_code
 from device_profiles.readings import Value
 from device_profiles.spans import BIT_TABLES
-from edge_agent.assembly import protocols_on, questions_of
+from edge_agent.assembly import protocols_on, questions_of, routine_of
 from edge_agent.bus import Bus, Outcome
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
 from edge_agent.links import make_link
@@ -67,7 +67,26 @@ def reason_of(outcome: Outcome) -> str:
 
 
 async def read_device(bus: Bus, device: DeviceConfig, link: LinkConfig) -> list[ReadPoint]:
-    """One poll of everything that the plan reads of a unit."""
+    """One poll of everything that the plan reads of a unit; one with a sequence is started before and stopped after."""
+    routine = routine_of(device, link)
+    if routine is None:
+        return await _read_plan(bus, device, link)
+    try:
+        for step in routine.start:
+            if why := reason_of(await bus.ask_once(step)):
+                return [
+                    ReadPoint(p.name, "", None, p.unit, "bad", why)
+                    for poll, _ in questions_of(device, link)
+                    for p in poll.points
+                ]
+        await asyncio.sleep(routine.wait)
+        return await _read_plan(bus, device, link)
+    finally:
+        for step in routine.stop:
+            await bus.ask_once(step)
+
+
+async def _read_plan(bus: Bus, device: DeviceConfig, link: LinkConfig) -> list[ReadPoint]:
     rows: list[ReadPoint] = []
     for poll, question in questions_of(device, link):
         outcome = await bus.exchange(question)

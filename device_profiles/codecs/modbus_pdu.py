@@ -46,6 +46,18 @@ class Read(msgspec.Struct, frozen=True):
         return (self.count + 7) // 8 if self.function in READS_BITS else 2 * self.count
 
 
+class Trigger(msgspec.Struct, frozen=True):
+    """Functions 3 and 4 used as a button: asked like a read, it does something, and its reply has the byte count 0.
+
+    Out of the standard but used (Yosemitech 0x2500 starts, 0x2E00 stops measuring). A server cannot tell it from a
+    ``Read`` by its bytes.
+    """
+
+    function: int
+    address: int
+    count: int = 1
+
+
 class WriteOne(msgspec.Struct, frozen=True):
     """Functions 5 and 6: one coil (0 or 1) or one register."""
 
@@ -64,11 +76,13 @@ class WriteMany(msgspec.Struct, frozen=True):
     data: bytes
 
 
-Request = Read | WriteOne | WriteMany
+Request = Read | Trigger | WriteOne | WriteMany
 
 
 def reply_size(request: Request) -> int:
     """Bytes of the normal reply's PDU."""
+    if isinstance(request, Trigger):
+        return 2
     return 2 + request.data_bytes if isinstance(request, Read) else 5
 
 
@@ -76,7 +90,7 @@ def encode_request(request: Request) -> bytes:
     """The request's PDU. ValueError for counts or addresses outside the standard's bounds."""
     if not 0 <= request.address <= 0xFFFF:
         raise ValueError(f"address {request.address}")
-    if isinstance(request, Read):
+    if isinstance(request, (Read, Trigger)):
         limit = MAX_BITS if request.function in READS_BITS else MAX_REGISTERS
         if not 1 <= request.count <= limit or request.address + request.count > 0x10000:
             raise ValueError(f"{request.count} from {request.address}: outside 1 to {limit}, or beyond address 65535")
@@ -125,6 +139,8 @@ def encode_reply(request: Request, data: bytes = b"") -> bytes:
     """The server's half: the normal reply's PDU; ``data`` are a read's register or bit bytes."""
     if isinstance(request, Read):
         return bytes([request.function, len(data)]) + data
+    if isinstance(request, Trigger):
+        return bytes([request.function, 0])
     return encode_request(request)[:5]
 
 
@@ -145,6 +161,8 @@ def match_reply(request: Request, pdu: bytes) -> tuple[bytes, int] | None:
         return None
     if isinstance(request, Read):
         return (pdu[2:], 0) if pdu[1] == request.data_bytes else None
+    if isinstance(request, Trigger):
+        return (b"", 0) if pdu[1] == 0 else None
     return (b"", 0) if pdu == encode_request(request)[:5] else None
 
 

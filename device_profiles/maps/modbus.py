@@ -7,6 +7,7 @@ read may be, units that are not the quantity's, ranges that the registers cannot
 from itertools import combinations
 
 from device_profiles.maps.modbus_examples import complaints_about as complaints_about
+from device_profiles.maps.modbus_sequence import check_sequence, read_sequence
 from device_profiles.maps.points import check_rows, read_fraction, read_line, read_patience, read_point_head
 from device_profiles.problems import nearest
 from device_profiles.profiles import ORDERS, TABLES, TYPE_REGISTERS, Avoid, ModbusMap, Point, RegisterPoint
@@ -50,6 +51,7 @@ def read_map(table: Table) -> ModbusMap:
     max_block = table.integer("max_block", 125, low=1, high=125)
     timeout_ms, late_ms = read_patience(table)
     avoid = tuple(_avoid(row) for row in table.tables("avoid"))
+    sequence = read_sequence(table)
     rows = check_rows(table)
     points = [_point(row) for row in rows]
     unit = table.integer("unit", 1, low=1, high=255)
@@ -61,6 +63,7 @@ def read_map(table: Table) -> ModbusMap:
         timeout_ms=timeout_ms,
         late_ms=late_ms,
         avoid=avoid,
+        sequence=sequence,
         points=tuple(points),
     )
     _check_together(modbus, rows)
@@ -158,6 +161,8 @@ def _check_range(table: Table, point: RegisterPoint) -> None:
 
 def _check_together(modbus: ModbusMap, rows: list[Table]) -> None:
     """What only shows when all points are known."""
+    if modbus.sequence is not None:
+        check_sequence(modbus.sequence, list(zip(modbus.points, rows, strict=True)))
     for point, row in zip(modbus.points, rows, strict=True):
         if point.registers > modbus.max_block and point.table not in BIT_TABLES:
             row.trouble("type", f"takes {point.registers} registers, a read of this unit at most {modbus.max_block}")
