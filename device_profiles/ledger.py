@@ -7,7 +7,8 @@
 
 All counts are readings. ``unchanged`` readings were held back by their point's deadband; ``pending`` ones wait in the
 agent's memory; ``discarded`` ones were answered by a device and deliberately not used (a late reply, a resync probe),
-so they were never polled values. Refuses nothing: a ledger that does not balance says so in ``differences``.
+so they were never polled values. ``own`` ones are what the program said of itself: polled and good, and answered by
+no device. Refuses nothing: a ledger that does not balance says so in ``differences``.
 """
 
 import msgspec
@@ -37,6 +38,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     good: int = 0
     uncertain: int = 0
     bad: Counts = msgspec.field(default_factory=dict)
+    own: int = 0
     unchanged: int = 0
     pending: int = 0
     discarded: Counts = msgspec.field(default_factory=dict)
@@ -61,7 +63,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     def answered(self) -> int:
         """Readings that devices answered, used or not: what a simulator's own count must equal."""
         from_values = sum(self.bad.get(reason.word, 0) for reason in VALUE_REASONS)
-        return self.good + self.uncertain + from_values + sum(self.discarded.values())
+        return self.good - self.own + self.uncertain + from_values + sum(self.discarded.values())
 
     def differences(self) -> list[str]:
         """Every line of the identity that does not hold, in words; empty when all is accounted for."""
@@ -80,7 +82,10 @@ class Ledger(msgspec.Struct, kw_only=True):
                 + self.waiting,
             ),
         ]
-        return [f"{left} = {n:,} but {right} = {m:,}" for left, n, right, m in lines if n != m]
+        found = [f"{left} = {n:,} but {right} = {m:,}" for left, n, right, m in lines if n != m]
+        if self.own > self.good:
+            found.append(f"own = {self.own:,} but good = {self.good:,}: it cannot be more")
+        return found
 
     def lines(self) -> list[str]:
         """The ledger for people, one line an account."""
@@ -97,4 +102,5 @@ class Ledger(msgspec.Struct, kw_only=True):
             f"spooled  {self.spooled:,} = stored {self.stored:,} + duplicate {self.duplicate:,}"
             f" + rejected {by_reason(self.rejected)} + given up {by_reason(self.given_up)} + waiting {self.waiting:,}",
             f"answered but not used: {by_reason(self.discarded)}",
+            f"of the good, said by the program of itself: {self.own:,}",
         ]

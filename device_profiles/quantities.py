@@ -130,6 +130,9 @@ _ROWS = (
     Quantity("event_count", "1", "累计次数", "events so far", 0, _BIG, counter=True),
     Quantity("field_change", "1", "磁场变化", "change of the magnetic field, as sent", -(2**31), 2**31),
     Quantity("smoke", "dB/m", "烟雾浓度", "smoke density (optical)", 0, 20),
+    # what programs say of themselves
+    Quantity("utilisation", "%", "占用率", "share of the time in use", 0, 100),
+    Quantity("duration", "ms", "时长", "duration", 0, 86_400_000),
     # states and words
     Quantity("state", "1", "状态", "state (0 or 1)", 0, 1),
     Quantity("status_bits", "1", "状态字", "status word", 0, 2**32),
@@ -215,7 +218,13 @@ _UNITS: dict[str, tuple[str, Fraction, Fraction]] = {
         "power_level": (("dBm", "1", "0"),),
         "attenuation": (("dB/m", "1", "0"),),
         "frequency": (("Hz", "1", "0"), ("kHz", "1000", "0"), ("mHz", "1/1000", "0")),
-        "time": (("h", "1", "0"), ("min", "1/60", "0"), ("s", "1/3600", "0"), ("d", "24", "0")),
+        "time": (
+            ("h", "1", "0"),
+            ("min", "1/60", "0"),
+            ("s", "1/3600", "0"),
+            ("ms", "1/3600000", "0"),
+            ("d", "24", "0"),
+        ),
     }.items()
     for code, scale, offset in rows
 }

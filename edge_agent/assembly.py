@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 
@@ -20,6 +21,7 @@ from edge_agent.bus import Bus
 from edge_agent.config import AgentConfig, DeviceConfig, LinkConfig
 from edge_agent.links import Link, LinkTarget, make_link
 from edge_agent.outbox import Outbox
+from edge_agent.own_readings import OwnReadings, own_device, own_series
 from edge_agent.poller import LinkPoller
 from edge_agent.polls import Poll, ascii_request, polls_of, resync_reads
 from edge_agent.questions import Question
@@ -38,6 +40,7 @@ class Agent(msgspec.Struct):
     ledger: Ledger
     outbox: Outbox
     pollers: list[LinkPoller]
+    own: OwnReadings
 
 
 def longest_silence(point: Point, device: DeviceConfig, period: float) -> float:
@@ -52,22 +55,31 @@ def _period(point: Point, polls: list[Poll]) -> float | None:
 
 
 def build_manifest(config: AgentConfig, before: Manifest | None = None) -> Manifest:
-    """What the aliases of this agent's batches stand for: every point that its plans read.
+    """What the aliases of this agent's batches stand for: every point that its plans read, and what it says of itself.
 
     `before`: the manifest in use. Its series keep their numbers, also those that are not read any more, and what is
     new comes behind them: so what was read and not yet sent still means the same.
     """
     devices = list(before.devices) if before else []
     series = list(before.series) if before else []
+    for entry, series_at in _announced(config):
+        if entry not in devices:
+            devices.append(entry)
+        series += [new for new in series_at(devices.index(entry)) if new not in series]
+    return make_manifest(config.origin, devices, series)
+
+
+def _announced(config: AgentConfig) -> list[tuple[DeviceEntry, Callable[[int], list[SeriesEntry]]]]:
+    """Each device as the manifest has it, and its series when it has that index there; the agent itself comes last."""
+    found: list[tuple[DeviceEntry, Callable[[int], list[SeriesEntry]]]] = []
     for device in config.devices:
         profile = device.profile
         title = device.title or profile.title
         entry = DeviceEntry(device.name, device.code, title, profile.domain, profile.model, profile.version)
-        if entry not in devices:
-            devices.append(entry)
-        index = devices.index(entry)
-        series += [new for new in _series_of(device, index) if new not in series]
-    return make_manifest(config.origin, devices, series)
+        found.append((entry, partial(_series_of, device)))
+    if config.own_readings and config.links:
+        found.append((own_device(config), partial(own_series, config)))
+    return found
 
 
 def _series_of(device: DeviceConfig, index: int) -> list[SeriesEntry]:
@@ -85,16 +97,13 @@ def _series_of(device: DeviceConfig, index: int) -> list[SeriesEntry]:
 
 
 def aliases_of(config: AgentConfig, manifest: Manifest) -> Aliases:
-    """The number of every series that the configuration reads, by (device, point)."""
+    """The number of every series of the configuration, by (device, point)."""
     numbers = {msgspec.json.encode(entry): alias for alias, entry in enumerate(manifest.series)}
     places = {msgspec.json.encode(entry): index for index, entry in enumerate(manifest.devices)}
     found: dict[tuple[str, str], int] = {}
-    for device in config.devices:
-        profile = device.profile
-        title = device.title or profile.title
-        entry = DeviceEntry(device.name, device.code, title, profile.domain, profile.model, profile.version)
-        for series in _series_of(device, places[msgspec.json.encode(entry)]):
-            found[device.name, series.point] = numbers[msgspec.json.encode(series)]
+    for entry, series_at in _announced(config):
+        for series in series_at(places[msgspec.json.encode(entry)]):
+            found[entry.name, series.point] = numbers[msgspec.json.encode(series)]
     return found
 
 
@@ -171,20 +180,21 @@ def build_poller(
     clock: Clock,
     outbox: Outbox,
     open_link: Callable[[LinkTarget], Link],
+    own: OwnReadings,
 ) -> LinkPoller:
     """What polls the units of one link."""
     ledger = outbox.ledger
+    devices = [device for device in config.devices if device.link == link.name]
     jobs: list[Job] = []
     cycles: list[Cycle] = []
-    for device in config.devices:
-        if device.link != link.name:
-            continue
-        own = build_jobs(device, link, aliases)
-        jobs += own
+    for device in devices:
+        asked = build_jobs(device, link, aliases)
+        jobs += asked
         routine = routine_of(device, link)
-        if routine is not None and own:
-            cycles.append(Cycle(own, routine))
-    bus = Bus(open_link(link.target), clock, ledger, link.retries, protocols=protocols_on(config, link))
+        if routine is not None and asked:
+            cycles.append(Cycle(asked, routine))
+    usage = own.usage_of(link.name, devices)
+    bus = Bus(open_link(link.target), clock, ledger, link.retries, protocols=protocols_on(config, link), usage=usage)
     return LinkPoller(link.name, bus, jobs, clock, ledger, outbox, cycles)
 
 
@@ -195,5 +205,6 @@ def assemble(
     manifest = build_manifest(config)
     aliases, ledger = aliases_of(config, manifest), Ledger()
     outbox = Outbox(config.origin, epoch, manifest.id, ledger, owners_of(manifest), config.batch_readings)
-    pollers = [build_poller(config, link, aliases, clock, outbox, open_link) for link in config.links]
-    return Agent(config, manifest, ledger, outbox, pollers)
+    own = OwnReadings(config, aliases, outbox, clock)
+    pollers = [build_poller(config, link, aliases, clock, outbox, open_link, own) for link in config.links]
+    return Agent(config, manifest, ledger, outbox, pollers, own)

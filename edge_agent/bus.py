@@ -23,6 +23,7 @@ from edge_agent.links import Link, line_of
 from edge_agent.quarantine import Asked, Quarantine
 from edge_agent.questions import Pending, Question, make_framing
 from edge_agent.strays import Strays
+from edge_agent.usage import LinkUsage
 
 #: Seconds of silence inside a frame after which the rest is not waited for: several USB adapter latencies (16
 #: ms each).
@@ -59,8 +60,11 @@ class Bus:
         retries: int = 1,
         tape: Tape | None = None,
         protocols: Sequence[str] = ("modbus",),
+        usage: LinkUsage | None = None,
     ) -> None:
-        """`protocols`: those of the units on this link."""
+        """`protocols`: those of the units on this link; `usage`: where it is written down what became of each
+        question."""
+        self.usage = usage or LinkUsage()
         self.link = link
         self.up = False
         self.trouble = "not opened yet"
@@ -72,7 +76,7 @@ class Bus:
         self._framing = make_framing(link.target.framing, protocols)
         self._own_line = line_of(link.target)
         self._quarantine = Quarantine()
-        self.strays = Strays(self._framing, self._quarantine, ledger)
+        self.strays = Strays(self._framing, self._quarantine, ledger, self.usage)
         self._is_stream = link.target.framing == "tcp"
         self._gap = BYTE_GAP if link.target.kind == "serial" else 2 * BYTE_GAP
         self._busy_until = 0.0
@@ -83,6 +87,8 @@ class Bus:
         self._first_deadline = 0.0
         self._deadline = 0.0
         self._at = 0
+        self._sent = 0.0
+        self._round_trip = 0.0
 
     @property
     def may_be_half_open(self) -> bool:
@@ -156,6 +162,21 @@ class Bus:
         return Outcome(None, Reason.LATE, stamp(self._clock), 0.0, free_at)
 
     async def _attempt(self, question: Question) -> tuple[Answer | None, Reason]:
+        """One question on the wire, written down in `usage`; every way to ask leads through here."""
+        self.usage.begin(self._clock.monotonic())
+        try:
+            answer, reason = await self._ask(question)
+        finally:
+            self.usage.end(self._clock.monotonic())
+        if answer is None:
+            self.usage.missed(question.unit, reason)
+        elif answer.exception:
+            self.usage.missed(question.unit, Reason.EXCEPTION)
+        else:
+            self.usage.heard(question.unit, self._round_trip)
+        return answer, reason
+
+    async def _ask(self, question: Question) -> tuple[Answer | None, Reason]:
         await self._silence()
         await self._tune(question.line or self._own_line)
         # An unfinished frame goes on inside this exchange, unless it has been left alone for too long.
@@ -183,8 +204,9 @@ class Bus:
         self._question, self._pending, self._result = question, pending, result
         request = pending.request()
         self._hear(">>", request)
+        self._sent = self._clock.monotonic()
         self.link.send(request)
-        self._busy_until = self._clock.monotonic() + len(request) * self.link.target.byte_seconds
+        self._busy_until = self._sent + len(request) * self.link.target.byte_seconds
         self._first_deadline = self._busy_until + question.timeout
         self._arm(self._first_deadline)
         return result
@@ -279,6 +301,7 @@ class Bus:
     def _finish(self, answer: Answer | None, reason: Reason) -> None:
         if self._result is not None and not self._result.done():
             self._at = stamp(self._clock)
+            self._round_trip = self._clock.monotonic() - self._sent
             self._result.set_result((answer, reason))
 
     def _arm(self, deadline: float) -> None:

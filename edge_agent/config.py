@@ -90,7 +90,8 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One pole's agent. `gateway`: a unix socket's path, or (host, port); `linger` seconds."""
+    """One pole's agent. `gateway`: a unix socket's path, or (host, port); `linger` seconds; `own_readings`: whether the
+    agent reports of itself."""
 
     site: str
     gateway: Path | tuple[str, int]
@@ -98,11 +99,17 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[DeviceConfig, ...]
     linger: float = 0.05
     batch_readings: int = 500
+    own_readings: bool = True
 
     @property
     def origin(self) -> str:
         """What the agent's batches are named after."""
         return f"{self.site}/agent"
+
+
+def own_name(site: str) -> str:
+    """The device that the agent of a site is in its own manifest; a device's name has at most 64 characters."""
+    return f"{site[:58]}.agent"
 
 
 def load_config(path: str | Path) -> AgentConfig:
@@ -118,10 +125,13 @@ def load_config(path: str | Path) -> AgentConfig:
     agent = root.table("agent")
     linger = agent.number("linger_ms", 50, low=0, high=10_000) / 1000
     batch_readings = agent.integer("batch_readings", 500, low=1, high=20_000)
+    own_readings = agent.flag("own_readings", True)
     agent.end()
     gateway = _gateway(root.table("gateway"), f"run/{site}.sock")
     links = _links(root.tables("links"))
     devices = _devices(root.tables("devices"), links, library)
+    if own_readings and own_name(site) in {device.name for device in devices}:
+        agent.trouble("own_readings", f"{own_name(site)!r}, as the agent calls itself, is a device's name already")
     problems.raise_if_any()
     return AgentConfig(
         site=site,
@@ -130,6 +140,7 @@ def load_config(path: str | Path) -> AgentConfig:
         devices=tuple(devices),
         linger=linger,
         batch_readings=batch_readings,
+        own_readings=own_readings,
     )
 
 

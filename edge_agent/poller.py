@@ -132,6 +132,8 @@ class LinkPoller:
             at, now = stamp(self._clock), self._clock.monotonic()
             for job in self.jobs:
                 job.report.failed(Reason.LINK_DOWN, at, now, self._ledger, self._outbox)
+            for address in self.bus.usage.units:
+                self.bus.usage.missed(address, Reason.LINK_DOWN)
             self._errands.give_up(Reason.LINK_DOWN)
             await self._sleep(pause, idle=True)
             pause = min(pause * 2, REOPEN_LONGEST)

@@ -48,6 +48,7 @@ async def run(
     handover = Handover(agent.outbox, config.gateway, manifest, clock, config.linger, Commands(agent, clock))
     async with asyncio.TaskGroup() as group:
         handing = group.create_task(handover.run())
+        telling = group.create_task(agent.own.run())
         running = _Running(agent, handover, clock, open_link, group)
         renewing = group.create_task(running.renew_from(renewals)) if renewals is not None else None
         if ready is not None:
@@ -56,6 +57,7 @@ async def run(
         if renewing is not None:
             renewing.cancel()
         await running.stop(agent.pollers)
+        telling.cancel()
         if not await handover.finish(FINISH_SECONDS):
             _log.error("%d readings could not be handed over; the gateway will tell the gap", left_behind(agent))
         handing.cancel()
@@ -108,12 +110,13 @@ class _Running:
             self._handover.announce(encode_manifests(config.origin, [manifest]))
         agent.config, agent.manifest = config, manifest
         aliases = aliases_of(config, manifest)
+        agent.own.renew(config, aliases)
         staying = {poller.name: poller for poller in agent.pollers if poller.name in kept}
         agent.pollers = []
         for link in config.links:
             poller = staying.get(link.name)
             if poller is None:
-                poller = build_poller(config, link, aliases, self._clock, agent.outbox, self._open_link)
+                poller = build_poller(config, link, aliases, self._clock, agent.outbox, self._open_link, agent.own)
                 self._start(poller)
             agent.pollers.append(poller)
         fresh = len(agent.pollers) - len(staying)

@@ -12,6 +12,7 @@ from device_profiles.ledger import Ledger, count
 from device_profiles.quality import Reason
 from edge_agent.quarantine import Quarantine
 from edge_agent.questions import Framing, Pending
+from edge_agent.usage import LinkUsage
 
 #: Bytes kept while nobody asks: four of the longest frames. A babbling line must not grow a buffer.
 IDLE_LIMIT = 1024
@@ -23,12 +24,13 @@ class Strays:
     """The stray bytes of one link. `bytes`: judged and of no use; `unexpected`: whole replies to nothing
     we asked."""
 
-    def __init__(self, framing: Framing, quarantine: Quarantine, ledger: Ledger) -> None:
+    def __init__(self, framing: Framing, quarantine: Quarantine, ledger: Ledger, usage: LinkUsage) -> None:
         self.bytes = 0
         self.unexpected = 0
         self._framing = framing
         self._quarantine = quarantine
         self._ledger = ledger
+        self._usage = usage
         self._held = b""
 
     def add(self, data: bytes) -> None:
@@ -54,6 +56,7 @@ class Strays:
                 self.unexpected += 1
             else:
                 count(self._ledger.discarded, Reason.LATE.word, readings)
+                self._usage.came_late(frame.unit)
         kept = b"" if final else tail[-LONGEST_FRAME:]
         self.bytes += len(self._held) - len(kept)
         self._held = kept

@@ -28,16 +28,26 @@ from tests.rooms.agent.wire import FakeUnit, MemoryLink
 LIBRARY = Path(__file__).with_name("library")
 """Profiles of the tests' own: what they count must not change when the library learns."""
 
+QUIET = "own_readings = false\n"
+"""What an agent says of itself would disturb a count of what its units said."""
 
-def write_site(folder: Path, units: int = 1, extra: str = "", device: str = "", profile: str = "agent-louver") -> Path:
-    """A site with one line at 9600 baud and `units` units of one model."""
+
+def write_site(
+    folder: Path,
+    units: int = 1,
+    extra: str = "",
+    device: str = "",
+    profile: str = "agent-louver",
+    agent: str = QUIET,
+) -> Path:
+    """A site with one line at 9600 baud and `units` units of one model; `agent`: what is in its [agent] table."""
     path = folder / "site.toml"
     devices = "".join(
         f'\n[[devices]]\nname = "unit-{n}"\nprofile = "{profile}"\nlink = "line"\nunit = {n}\n{device}'
         for n in range(1, units + 1)
     )
     path.write_text(
-        f'[site]\nname = "test-1"\nprofiles = ["{LIBRARY}"]\n\n[gateway]\nsocket = "gw.sock"\n\n'
+        f'[site]\nname = "test-1"\nprofiles = ["{LIBRARY}"]\n\n[gateway]\nsocket = "gw.sock"\n\n[agent]\n{agent}\n'
         f'[[links]]\nname = "line"\nurl = "serial:///dev/none?baud=9600"\n{devices}{extra}'
     )
     return path

@@ -6,7 +6,7 @@ from pathlib import Path
 from edge_agent import service
 from edge_agent.assembly import Agent, build_manifest
 from edge_agent.config import AgentConfig, load_config
-from tests.rooms.agent.sites import LIBRARY, FakeGateway, on_memory, start
+from tests.rooms.agent.sites import LIBRARY, QUIET, FakeGateway, on_memory, start
 from tests.rooms.agent.wire import FakeUnit, MemoryLink
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -14,13 +14,14 @@ LINK = '\n[[links]]\nname = "{0}"\nurl = "serial:///dev/{0}?baud=9600"\n'
 DEVICE = '\n[[devices]]\nname = "{1}"\nprofile = "agent-louver"\nlink = "{0}"\nunit = {2}\n{3}'
 
 
-def site(folder: Path, *units: tuple[str, str, int, str]) -> AgentConfig:
+def site(folder: Path, *units: tuple[str, str, int, str], agent: str = QUIET) -> AgentConfig:
     """A site of (link, device, unit, more lines) rows."""
     links = "".join(LINK.format(link) for link in dict.fromkeys(link for link, *_ in units))
     devices = "".join(DEVICE.format(*unit) for unit in units)
     path = folder / "site.toml"
     path.write_text(
-        f'[site]\nname = "test-1"\nprofiles = ["{LIBRARY}"]\n\n[gateway]\nsocket = "gw.sock"\n{links}{devices}'
+        f'[site]\nname = "test-1"\nprofiles = ["{LIBRARY}"]\n\n[gateway]\nsocket = "gw.sock"\n'
+        f"\n[agent]\n{agent}{links}{devices}"
     )
     return load_config(path)
 

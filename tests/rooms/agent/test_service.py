@@ -15,7 +15,7 @@ from edge_agent import service
 from edge_agent.assembly import Agent
 from edge_agent.config import AgentConfig
 from edge_agent.questions import LATE_SECONDS
-from tests.rooms.agent.sites import FakeGateway, on_memory, site, start
+from tests.rooms.agent.sites import QUIET, FakeGateway, on_memory, site, start
 from tests.rooms.agent.wire import CLEAN, DEAD, FakeUnit, Fate, MemoryLink
 from tests.virtual_time import VirtualClock, run_virtual
 
@@ -123,7 +123,7 @@ def test_a_late_unit_does_not_hurt_the_others(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_makes_a_gap_and_ends_without_a_restart(tmp_path: Path) -> None:
-    config = site(tmp_path, 20, device="period = 2\n", extra="[agent]\nbatch_readings = 40\n")
+    config = site(tmp_path, 20, device="period = 2\n", agent=f"{QUIET}batch_readings = 40\n")
     units = [FakeUnit(n, restless) for n in range(1, 21)]
     polled_meanwhile = 0
 
