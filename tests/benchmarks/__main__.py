@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-BENCHES = ("wire", "bus", "ingest", "latency", "agent", "spool", "sessions", "coap", "uplink", "peer")
+BENCHES = ("wire", "bus", "ingest", "latency", "agent", "codecs", "spool", "sessions", "coap", "uplink", "peer")
 Row = dict[str, Any]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from device_profiles.codecs.modbus_pdu import (
     ILLEGAL_FUNCTION,
     Read,
+    Trigger,
     WriteMany,
     WriteOne,
     decode_request,
@@ -58,6 +59,7 @@ class Lamp(FakeUnit):
         request = decode_request(pdu)
         if isinstance(request, Read):
             return self._read(request, pdu, fate)
+        assert not isinstance(request, Trigger)  # on the wire it is a read
         self.log.append("write")
         if request.function in self.unknown:
             return encode_exception(request.function, ILLEGAL_FUNCTION)
